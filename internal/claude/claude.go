@@ -1,0 +1,151 @@
+// Package claude knows Claude Code itself, seen from the host: where a release comes from and how it is verified, what a
+// fresh home must already answer for it to start without questions, where it keeps conversations and a login. It knows
+// nothing of virtual machines; it hands out files and their contents.
+package claude
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"golang.org/x/mod/semver"
+)
+
+// The kinds of failure of a fetch. When both sources were tried, an error can be more than one of them.
+var (
+	// ErrUnreachable: the source did not answer, broke off, answered nonsense, or is not set up on this machine.
+	ErrUnreachable = errors.New("unreachable")
+	// ErrIntegrity: what arrived is not what the source had promised, or it came without a promise.
+	ErrIntegrity = errors.New("integrity check failed")
+	// ErrNotFound: the source answered and does not have that version.
+	ErrNotFound = errors.New("not found")
+)
+
+// Release is a verified Claude Code binary on this machine.
+type Release struct {
+	Version string `json:"version"`
+	Arch    string `json:"arch"`   // x64 or arm64
+	Source  string `json:"source"` // where it was fetched from: release or npm
+	Digest  string `json:"sha256"` // of the binary, in hexadecimal
+	Size    int64  `json:"size"`   // of the binary, in bytes
+
+	Path string `json:"-"` // the binary
+	Note string `json:"-"` // not empty: the newest that was at hand, and why nothing newer could be looked up
+}
+
+// Fetcher gets releases into a cache.
+type Fetcher struct {
+	HTTP        *http.Client            // proxies and trusted certificates are its business
+	Env         []string                // for npm and its settings, as NAME=value
+	Home        string                  // where npm's user configuration lies
+	Cache       string                  // created with mode 0700
+	ReleaseBase string                  // address of the release channel; empty: Anthropic's
+	ReleaseKey  string                  // armored OpenPGP key that signs its manifests; empty: Anthropic's
+	Progress    func(done, total int64) // in bytes over the wire, total -1 if unknown; nil: not told
+}
+
+const (
+	// quickConnect bounds what a host that is cut off from the release channel loses before npm is tried.
+	quickConnect = 3 * time.Second
+	connect      = 15 * time.Second
+)
+
+// A source finds a version, given as a channel or in full.
+type source interface {
+	find(ctx context.Context, version, arch string) (candidate, error)
+}
+
+// Fetch returns a release for the architecture x64 or arm64 (or as Lima and Go name them), from the cache if it is there.
+//
+// The version is latest, stable or a full one; the source release, npm, or auto for one after the other. A full version
+// that is cached needs no network. A channel costs one small request, and if that fails the newest cached release is
+// returned with a note. A failed integrity check is final: no other source or release stands in for it.
+func (f *Fetcher) Fetch(ctx context.Context, version, from, arch string) (Release, error) {
+	arch, err := releaseArch(arch)
+	if err != nil {
+		return Release{}, err
+	}
+	if version != "latest" && version != "stable" && !isVersion(version) {
+		return Release{}, fmt.Errorf("claude version %q: want latest, stable or a version such as 2.1.330", version)
+	}
+	cached, err := Cached(f.Cache, arch)
+	if err != nil {
+		return Release{}, err
+	}
+	if r, ok := pick(cached, version); ok {
+		return r, nil
+	}
+	names := []string{from}
+	patience := connect
+	if from == "auto" {
+		names, patience = []string{"release", "npm"}, quickConnect
+	}
+	var failures []error
+	for _, name := range names {
+		var src source
+		switch name {
+		case "release":
+			src = channel{f, patience}
+		case "npm":
+			src = npm{f}
+		default:
+			return Release{}, fmt.Errorf("claude source %q: want auto, release or npm", name)
+		}
+		r, err := f.fetch(ctx, name, src, version, arch)
+		if err == nil {
+			return r, nil
+		}
+		failures = append(failures, fmt.Errorf("%s: %w", name, err))
+		if ctx.Err() != nil || errors.Is(err, ErrIntegrity) {
+			break
+		}
+	}
+	err = fmt.Errorf("fetch Claude Code %s for %s: %w", version, arch, errors.Join(failures...))
+	if isVersion(version) || len(cached) == 0 || ctx.Err() != nil || errors.Is(err, ErrIntegrity) {
+		return Release{}, err
+	}
+	newest := cached[0]
+	newest.Note = err.Error()
+	return newest, nil
+}
+
+func (f *Fetcher) fetch(ctx context.Context, name string, src source, version, arch string) (Release, error) {
+	found, err := src.find(ctx, version, arch)
+	if err != nil {
+		return Release{}, err
+	}
+	cached, err := Cached(f.Cache, arch)
+	if err != nil {
+		return Release{}, err
+	}
+	if r, ok := pick(cached, found.version); ok {
+		return r, nil
+	}
+	return f.install(ctx, found, Release{Version: found.version, Arch: arch, Source: name})
+}
+
+func pick(releases []Release, version string) (Release, bool) {
+	i := slices.IndexFunc(releases, func(r Release) bool { return r.Version == version })
+	if i < 0 {
+		return Release{}, false
+	}
+	return releases[i], true
+}
+
+func releaseArch(arch string) (string, error) {
+	switch arch {
+	case "x64", "x86_64", "amd64":
+		return "x64", nil
+	case "arm64", "aarch64":
+		return "arm64", nil
+	}
+	return "", fmt.Errorf("claude for %q: want x64 or arm64", arch)
+}
+
+// isVersion accepts full versions only. Whatever passes is also safe as a part of a path and of a URL.
+func isVersion(version string) bool {
+	return version != "" && semver.Canonical("v"+version) == "v"+version
+}

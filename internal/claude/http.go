@@ -1,0 +1,112 @@
+package claude
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"time"
+)
+
+// stall is how long a server that is connected may keep silent.
+const stall = time.Minute
+
+var errSilent = errors.New("no answer in time")
+
+// get asks for an address and returns the body of a good answer and its length, -1 if unknown. The limit is for the
+// connection alone: how long a download takes is the caller's business, as long as something arrives.
+func get(ctx context.Context, client *http.Client, limit time.Duration, address string, header http.Header) (io.ReadCloser, int64, error) {
+	inner, cancel := context.WithCancelCause(ctx)
+	body := &watched{outer: ctx, inner: inner, cancel: cancel, timer: time.AfterFunc(limit, func() { cancel(errSilent) })}
+	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { body.timer.Reset(stall) }}
+	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(inner, trace), http.MethodGet, address, nil)
+	if err != nil {
+		body.stop()
+		return nil, 0, fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
+	req.Header = header
+	resp, err := client.Do(req)
+	if err != nil {
+		defer body.stop()
+		return nil, 0, body.explain(err)
+	}
+	body.ReadCloser = resp.Body
+	if resp.StatusCode == http.StatusOK {
+		return body, resp.ContentLength, nil
+	}
+	defer body.Close()
+	kind := ErrUnreachable
+	if resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusGone {
+		kind = ErrNotFound
+	}
+	return nil, 0, fmt.Errorf("%s: %w: %s", address, kind, resp.Status)
+}
+
+// getAll returns a body of at most limit bytes.
+func getAll(ctx context.Context, client *http.Client, connect time.Duration, address string, header http.Header, limit int64) ([]byte, error) {
+	body, _, err := get(ctx, client, connect, address, header)
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	data, err := io.ReadAll(io.LimitReader(body, limit+1))
+	if err == nil && int64(len(data)) > limit {
+		err = fmt.Errorf("%s: %w: an answer of more than %d bytes", address, ErrUnreachable, limit)
+	}
+	return data, err
+}
+
+// watched is a body whose read errors tell the caller's own cancellation from a connection that broke or fell silent.
+type watched struct {
+	io.ReadCloser
+	outer, inner context.Context
+	cancel       context.CancelCauseFunc
+	timer        *time.Timer
+}
+
+func (b *watched) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.timer.Reset(stall)
+	if err != nil && err != io.EOF {
+		err = b.explain(err)
+	}
+	return n, err
+}
+
+func (b *watched) Close() error {
+	defer b.stop()
+	return b.ReadCloser.Close()
+}
+
+func (b *watched) stop() {
+	b.timer.Stop()
+	b.cancel(nil)
+}
+
+func (b *watched) explain(err error) error {
+	if b.outer.Err() != nil {
+		return context.Cause(b.outer)
+	}
+	if cause := context.Cause(b.inner); cause != nil {
+		err = cause
+	}
+	return fmt.Errorf("%w: %w", ErrUnreachable, err)
+}
+
+// reporting counts what is read.
+type reporting struct {
+	io.Reader
+	done, total int64
+	report      func(done, total int64)
+}
+
+func (r *reporting) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	r.done += int64(n)
+	if n > 0 && r.report != nil {
+		r.report(r.done, r.total)
+	}
+	return n, err
+}

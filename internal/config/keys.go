@@ -1,0 +1,109 @@
+package config
+
+import (
+	"cmp"
+	"regexp"
+	"strings"
+
+	"golang.org/x/mod/semver"
+)
+
+// key is one line of the table that everything else follows from: decoding, variables, flags, config show, the reference.
+type key struct {
+	path     string // dotted
+	def      string // the default, as a variable would give it; empty: none
+	unset    string // in words, what holds while the key has neither value nor default
+	env      string // the variable, if it is not CLAUDE_VM_<TABLE>_<KEY>
+	required bool   // in an element of a list of tables
+	doc      string // one sentence
+	value
+}
+
+// keys is the table, bound to the fields of c.
+func (c *Config) keys() []key {
+	keys := []key{
+		{path: "vm.disk", def: "20", env: "CLAUDE_VM_DISK", value: number(&c.VM.Disk, 1, 1000, "GB"), doc: "Size of the disk; it takes up only what is written to it."},
+		{path: "vm.memory", def: "8", env: "CLAUDE_VM_MEMORY", value: number(&c.VM.Memory, 1, 64, "GB"), doc: "Size of the memory."},
+		{path: "vm.cpus", unset: "4, at most as many as the host has", env: "CLAUDE_VM_CPUS", value: number(&c.VM.CPUs, 1, 64, ""), doc: "Number of processors."},
+		{path: "vm.image", def: "template:debian-13", env: "CLAUDE_VM_IMAGE", value: text(&c.VM.Image, image()), doc: "What the template starts from: a Lima template, a disk image, or a folder with `disk.qcow2`, `vmlinuz`, `initrd.img` and `cmdline`."},
+		{path: "vm.accel", def: "auto", value: text(&c.VM.Accel, oneOf("auto", "kvm", "tcg", "hvf")), doc: "Accelerator; `auto` takes the best one that works here."},
+		{path: "vm.mount_type", def: "auto", value: text(&c.VM.MountType, oneOf("auto", "virtiofs", "9p", "reverse-sshfs")), doc: "How host directories reach the guest; `auto` takes the fastest that both sides have."},
+	}
+	for _, t := range c.Tools.all() {
+		keys = append(keys,
+			key{path: "tools." + t.name, def: "false", value: boolean(&t.Enabled), doc: t.doc},
+			key{path: "tools." + t.name + ".version", value: text(&t.Version, such(`a version such as "22" or "3.12.1"`, toolVersion.MatchString)), doc: "The version to install, if not the tool's own choice; giving one turns the tool on."})
+	}
+	keys = append(keys, []key{
+		{path: "setup.scripts", value: list{p: &c.Setup.Scripts, format: hostPath()}, doc: "Scripts to run while the template is built, after the ones that are found by their name."},
+		{path: "setup.mounts", value: tables[Mount, *Mount]{&c.Setup.Mounts}, doc: "A host directory that is there only while the template is built."},
+		{path: "runtime.scripts", value: list{p: &c.Runtime.Scripts, format: hostPath()}, doc: "Scripts to run at the start of each session, after the one that is found by its name."},
+		{path: "packages.system", value: list{p: &c.Packages.System, format: such("the name of a Debian package", debianPackage.MatchString)}, doc: "Debian packages to install into the template."},
+		{path: "defaults.claude_args", unset: skipPermissions, value: list{p: &c.Defaults.ClaudeArgs, format: anyText(), replaces: true}, doc: "Arguments for Claude after your own; `" + skipPermissions + "` precedes them unless the list is empty."},
+		{path: "claude.version", def: "latest", value: text(&c.Claude.Version, claudeVersion()), doc: "Version of Claude Code to install."},
+		{path: "claude.source", def: "auto", value: text(&c.Claude.Source, oneOf("auto", "release", "npm")), doc: "Where Claude Code comes from: Anthropic's release channel or the npm registry this host is set up for; `auto` tries them in that order."},
+		{path: "mounts", value: tables[Mount, *Mount]{&c.Mounts}, doc: "A host directory that every session sees."},
+	}...)
+	return append(keys, c.Later.keys()...)
+}
+
+type namedTool struct {
+	name string
+	*Tool
+	doc string
+}
+
+func (t *Tools) all() []namedTool {
+	return []namedTool{
+		{"docker", &t.Docker, "Docker Engine and Compose."},
+		{"node", &t.Node, "Node.js and npm."},
+		{"python", &t.Python, "Python 3 with pip and venv."},
+		{"chromium", &t.Chromium, "Chromium, with its DevTools registered with Claude."},
+		{"gpg", &t.GPG, "GnuPG, with the host's agent forwarded for signing."},
+		{"gh", &t.GH, "GitHub's command line."},
+		{"rust", &t.Rust, "The Rust toolchain."},
+		{"git", &t.Git, "Your Git identity."},
+	}
+}
+
+func (m *Mount) keys() []key {
+	return []key{
+		{path: "location", required: true, value: text(&m.Location, hostPath()), doc: "The directory on the host."},
+		{path: "mount_point", unset: "the same as `location`", value: text(&m.MountPoint, guestPath()), doc: "Where the guest sees it."},
+		{path: "writable", def: "true", value: boolean(&m.Writable), doc: "Whether the guest may change it."},
+	}
+}
+
+func (m *Mount) origin() *Origin        { return &m.Origin }
+func (m *Mount) same(other *Mount) bool { return m.Location == other.Location }
+func (m *Mount) check() error           { return nil }
+
+// show returns the value, nil if there is none.
+func (k key) show() any {
+	v := k.value.show()
+	if k.def == "" && (v == "" || v == 0) {
+		return nil
+	}
+	return v
+}
+
+// variable returns the name of the variable that sets the key; only scalars have one.
+func (k key) variable() string {
+	if _, ok := k.value.(scalar); !ok {
+		return ""
+	}
+	return cmp.Or(k.env, envPrefix+strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(k.path)))
+}
+
+var (
+	// A version is nothing that a shell or a package manager would take for something else.
+	toolVersion = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z._+~-]*$`)
+	// Debian's policy for names of packages, less a minus at the end, which apt takes for a removal.
+	debianPackage = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]*[a-z0-9+.]$`)
+)
+
+func claudeVersion() format {
+	return such(`"latest", "stable" or a version such as "2.0.14"`, func(text string) bool {
+		return text == "latest" || text == "stable" || semver.Canonical("v"+text) == "v"+text
+	})
+}

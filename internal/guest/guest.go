@@ -1,0 +1,167 @@
+// Package guest holds every byte of shell that runs inside a VM: scripts in files of their own, and the one renderer that
+// puts values into them. It knows nothing of how a script gets into a guest.
+package guest
+
+import (
+	"embed"
+	"strconv"
+	"strings"
+
+	"al.essio.dev/pkg/shellescape"
+)
+
+//go:embed scripts
+var scripts embed.FS
+
+// value is a variable that a script expects: one string, or a list.
+type value struct {
+	name string
+	one  string
+	list []string
+	many bool
+}
+
+func one(name, v string) value           { return value{name: name, one: v} }
+func many(name string, v []string) value { return value{name: name, list: v, many: true} }
+
+// render returns a script with its variables set in front of it, each quoted so that the guest's shell reads exactly the
+// bytes given. No byte but NUL is special.
+func render(script string, values ...value) string {
+	body, err := scripts.ReadFile("scripts/" + script)
+	if err != nil {
+		panic(err) // embedded at build time
+	}
+	var b strings.Builder
+	for _, v := range values {
+		b.WriteString(v.name + "=")
+		if !v.many {
+			b.WriteString(shellescape.Quote(v.one) + "\n")
+			continue
+		}
+		b.WriteString("(")
+		for i, item := range v.list {
+			if i > 0 {
+				b.WriteString(" ")
+			}
+			b.WriteString(shellescape.Quote(item))
+		}
+		b.WriteString(")\n")
+	}
+	b.Write(body)
+	return b.String()
+}
+
+// Ready is what a VM made by Lean prints on its console when its ssh server listens.
+const Ready = "claude-vm: ssh is up"
+
+// Base returns the script that installs what every guest has. It runs as root, with network.
+func Base(packages []string) string {
+	return render("base.sh", many("PACKAGES", packages))
+}
+
+// Lean returns the script that makes all later boots short. It runs as root, last in the first VM. With staticNet the
+// guest uses the addresses that QEMU's own network always has.
+func Lean(staticNet bool) string {
+	flag := "0"
+	if staticNet {
+		flag = "1"
+	}
+	return render("lean.sh", one("STATIC_NET", flag), one("READY", Ready))
+}
+
+// The places in a lean guest where it keeps what it is to be booted with.
+const (
+	KernelFile  = "/boot/claude-vm-vmlinuz"
+	InitrdFile  = "/boot/claude-vm-initrd.img"
+	KernelFlags = "console=ttyS0 quiet rw net.ifnames=0 lsm=landlock,yama"
+)
+
+// File is a file in the guest, or a JSON document to be merged into one.
+type File struct {
+	Path    string // relative: in the home folder
+	Mode    string // as chmod takes it
+	Content string
+}
+
+// Mount is a shared folder as the guest mounts it.
+type Mount struct{ Tag, Point, Options string }
+
+// Preparation is what a session VM needs after its boot.
+type Preparation struct {
+	BootID string
+	Host   string
+	FS     string
+	Mounts []Mount
+	Grow   bool
+	Files  []File
+	Merge  []File
+}
+
+// Prepare returns the script that makes a session VM ready. It runs as the guest's user.
+func Prepare(p Preparation) string {
+	var points, mounts, files, merge []string
+	for _, m := range p.Mounts {
+		points = append(points, m.Point)
+		mounts = append(mounts, m.Tag, m.Point, m.Options)
+	}
+	for _, f := range p.Files {
+		files = append(files, f.Path, f.Mode, f.Content)
+	}
+	for _, f := range p.Merge {
+		merge = append(merge, f.Path, f.Content)
+	}
+	grow := "0"
+	if p.Grow {
+		grow = "1"
+	}
+	root := render("prepare-root.sh", one("BOOT_ID", p.BootID), one("HOST", p.Host), one("FS", p.FS), one("GROW", grow), many("MOUNTS", mounts))
+	return render("prepare.sh", one("ROOT_SCRIPT", root), many("POINTS", points), many("FILES", files), many("MERGE", merge))
+}
+
+// Mode says what a session's command is.
+type Mode string
+
+// The kinds of command.
+const (
+	Exec  Mode = "exec"  // an argument vector
+	Line  Mode = "line"  // one line of shell
+	Shell Mode = "shell" // a person types
+)
+
+// Script is a runtime script.
+type Script struct{ Name, Content string }
+
+// Session is what a session runs.
+type Session struct {
+	Home    string // of the guest's user
+	Dir     string
+	Env     []string // NAME=value
+	Scripts []Script
+	Mode    Mode
+	Command []string
+}
+
+// folder is where the guest finds what a session runs. Nobody else can read it, since it holds secrets.
+const folder = ".claude-vm/"
+
+// Files returns the session's scripts as files for Prepare.
+func (s Session) Files() []File {
+	var files []File
+	var scripts []string
+	for i, script := range s.Scripts {
+		path := folder + "runtime-" + strconv.Itoa(i+1)
+		files = append(files, File{Path: path, Mode: "600", Content: script.Content})
+		scripts = append(scripts, script.Name, s.Home+"/"+path)
+	}
+	return append(files, File{Path: folder + "session", Mode: "600", Content: render("session.sh",
+		one("claude_vm_dir", s.Dir), many("claude_vm_env", s.Env), many("claude_vm_scripts", scripts),
+		one("claude_vm_mode", string(s.Mode)), many("claude_vm_command", s.Command))})
+}
+
+// Run returns the command line that runs the session's script. It holds nothing that must stay private.
+func (s Session) Run() string {
+	if s.Mode == Shell {
+		return "exec bash --init-file ~/" + folder + "session -i"
+	}
+	return "exec bash -l ~/" + folder + "session"
+}

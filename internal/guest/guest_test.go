@@ -1,0 +1,143 @@
+package guest
+
+import (
+	"io/fs"
+	"os"
+	"os/exec" //nolint:depguard // the tests run the scripts for real
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"mvdan.cc/sh/v3/syntax"
+	"pgregory.net/rapid"
+)
+
+// bash runs a rendered script in an empty home folder and returns its output and exit code.
+func bash(t testing.TB, script string, args ...string) (string, int) {
+	t.Helper()
+	cmd := exec.Command("bash", args...)
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}
+	cmd.Stdin = strings.NewReader(script)
+	out, err := cmd.CombinedOutput()
+	if _, failed := err.(*exec.ExitError); err != nil && !failed {
+		t.Fatal(err)
+	}
+	return string(out), cmd.ProcessState.ExitCode()
+}
+
+// session writes the files of a session to a home folder and runs it.
+func session(t testing.TB, s Session) (string, int) {
+	t.Helper()
+	s.Home = t.TempDir()
+	if s.Dir == "" {
+		s.Dir = "/"
+	}
+	for _, f := range s.Files() {
+		path := filepath.Join(s.Home, f.Path)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(f.Content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return bash(t, "", filepath.Join(s.Home, folder, "session"))
+}
+
+func TestEveryScriptParses(t *testing.T) {
+	files, err := fs.Glob(scripts, "scripts/*.sh")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		text, _ := scripts.ReadFile(file)
+		if _, err := syntax.NewParser(syntax.Variant(syntax.LangBash)).Parse(strings.NewReader(string(text)), file); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestAnyArgumentArrivesUnchanged(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		text := rapid.StringOf(rapid.RuneFrom([]rune("ab \t\n'\"\\$`!*?[]{}()<>|&;#~-=%é漢\x01\x1b\x7f"))).Draw(rt, "argument")
+		raw := rapid.SliceOfN(rapid.ByteRange(1, 255), 0, 12).Draw(rt, "bytes")
+		want := text + string(raw)
+		got, _ := session(t, Session{Mode: Exec, Command: []string{"printf", "%s|", want, ""}})
+		if got != want+"||" {
+			rt.Fatalf("got %q, want %q", got, want)
+		}
+	})
+}
+
+func TestSession(t *testing.T) {
+	t.Parallel()
+	script := func(text string) Script { return Script{Name: "a script's.sh", Content: text} }
+	tests := map[string]struct {
+		session Session
+		out     string
+		code    int
+	}{
+		"environment":        {Session{Env: []string{"A=x y", "B='"}, Mode: Line, Command: []string{`echo "$A$B"`}}, "x y'\n", 0},
+		"working directory":  {Session{Dir: "/usr", Mode: Exec, Command: []string{"pwd"}}, "/usr\n", 0},
+		"code of a command":  {Session{Mode: Exec, Command: []string{"sh", "-c", "exit 7"}}, "", 7},
+		"code of a line":     {Session{Mode: Line, Command: []string{"false || (exit 9)"}}, "", 9},
+		"empty argument":     {Session{Mode: Exec, Command: []string{"printf", "[%s]", ""}}, "[]", 0},
+		"exports":            {Session{Scripts: []Script{script("export FOO=bar")}, Mode: Exec, Command: []string{"sh", "-c", "echo $FOO"}}, "bar\n", 0},
+		"variables, cd, fds": {Session{Scripts: []Script{script("v=1; cd /usr; exec 7>&1"), script("v=${v}2")}, Mode: Line, Command: []string{"echo $v $PWD >&7"}}, "12 /usr\n", 0},
+		"failing script":     {Session{Scripts: []Script{script("(exit 4)")}, Mode: Exec, Command: []string{"echo", "no"}}, "error: the runtime script a\\ script\\'s.sh failed with exit code 4\n", 4},
+		"exit in a script":   {Session{Scripts: []Script{script("exit 5")}, Mode: Exec, Command: []string{"echo", "no"}}, "error: the runtime script a\\ script\\'s.sh failed with exit code 5\n", 5},
+		"exit 0 goes on":     {Session{Scripts: []Script{script("export v=1; cd /usr; exit 0"), script("v=${v}2; exit")}, Mode: Line, Command: []string{"echo $v $PWD; (exit 3)"}}, "12 /usr\n", 3},
+		"inner failure":      {Session{Scripts: []Script{script("false; true")}, Mode: Exec, Command: []string{"echo", "yes"}}, "yes\n", 0},
+		"background job":     {Session{Scripts: []Script{script("sleep 30 >/dev/null 2>&1 & job=$!")}, Mode: Line, Command: []string{"kill -0 $job && echo alive; kill $job"}}, "alive\n", 0},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			out, code := session(t, test.session)
+			if out != test.out || code != test.code {
+				t.Errorf("got %q and code %d, want %q and %d", out, code, test.out, test.code)
+			}
+		})
+	}
+}
+
+func TestMissingCommandIsNotFound(t *testing.T) {
+	t.Parallel()
+	if out, code := session(t, Session{Mode: Exec, Command: []string{"no-such-program"}}); code != 127 || !strings.Contains(out, "not found") {
+		t.Errorf("got %q and code %d", out, code)
+	}
+}
+
+func TestPrepareWritesAndMergesFiles(t *testing.T) {
+	t.Parallel()
+	home := t.TempDir()
+	if err := os.WriteFile(filepath.Join(home, "state.json"), []byte(`{"kept": 1, "deep": {"a": 1}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	bin := t.TempDir()
+	if err := os.WriteFile(filepath.Join(bin, "sudo"), []byte("#!/bin/sh\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("bash", "-s")
+	cmd.Env = []string{"PATH=" + bin + ":" + os.Getenv("PATH"), "HOME=" + home}
+	cmd.Stdin = strings.NewReader(Prepare(Preparation{
+		Files: []File{{Path: "a b/it's", Mode: "640", Content: "x\n\n'"}},
+		Merge: []File{{Path: "state.json", Content: `{"deep": {"b": 2}}`}, {Path: "new/one.json", Content: `{"c": 3}`}},
+	}))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	want := map[string]string{"a b/it's": "x\n\n'", "new/one.json": "{\"c\": 3}\n"}
+	for path, content := range want {
+		if got, _ := os.ReadFile(filepath.Join(home, path)); string(got) != content {
+			t.Errorf("%s holds %q, want %q", path, got, content)
+		}
+	}
+	if info, err := os.Stat(filepath.Join(home, "a b/it's")); err != nil || info.Mode().Perm() != 0o640 {
+		t.Errorf("mode of the file: %v, %v", info, err)
+	}
+	merged, _ := os.ReadFile(filepath.Join(home, "state.json"))
+	if flat := strings.Join(strings.Fields(string(merged)), ""); flat != `{"kept":1,"deep":{"a":1,"b":2}}` {
+		t.Errorf("merged into %s", flat)
+	}
+}

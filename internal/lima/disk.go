@@ -1,0 +1,89 @@
+package lima
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/themouette/claude-vm/internal/proc"
+)
+
+// parts are the files of an instance that never change once it is sealed, by the names that Lima gives them.
+var parts = []string{"disk", "kernel", "initrd"}
+
+// leftovers are the files that Lima makes anew at each start.
+var leftovers = []string{"cidata.iso", "cloud-config.yaml", "serial.log", "serialv.log", "serialp.log", "ha.stdout.log", "ha.stderr.log", "ssh.config", "ssh.log"}
+
+// Seal moves the disk of a stopped instance to folder, for good and read-only, and leaves a thin overlay in its place:
+// from then on copies of the instance share that disk and cost some 200 kB each. Apple's framework cannot stack disks,
+// and needs not: its copies are clones within the file system. There Seal only clears away what Lima makes anew.
+func (c *Client) Seal(ctx context.Context, name, folder string) error {
+	dir := c.Dir(name)
+	for _, file := range leftovers {
+		if err := os.Remove(filepath.Join(dir, file)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	if Driver(runtime.GOOS) != "qemu" {
+		return nil
+	}
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return err
+	}
+	for _, part := range parts {
+		from, to := filepath.Join(dir, part), filepath.Join(folder, part)
+		if err := os.Rename(from, to); errors.Is(err, fs.ErrNotExist) {
+			continue // an image with a boot loader has no kernel beside it
+		} else if err != nil {
+			return err
+		}
+		if err := os.Chmod(to, 0o400); err != nil {
+			return err
+		}
+	}
+	return c.overlay(ctx, filepath.Join(folder, "disk"), filepath.Join(dir, "disk"))
+}
+
+func (c *Client) overlay(ctx context.Context, backing, file string) error {
+	err := proc.Run(ctx, proc.Cmd{
+		Argv: []string{"qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", backing, file},
+		Env:  c.Env,
+	})
+	if err != nil {
+		return fmt.Errorf("making a thin disk: %w", err)
+	}
+	return nil
+}
+
+// Link gives a copy of a sealed instance the parts that it does not carry itself.
+func (c *Client) Link(name, folder string) error {
+	for _, part := range parts[1:] {
+		sealed := filepath.Join(folder, part)
+		if _, err := os.Stat(sealed); errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err := os.Symlink(sealed, filepath.Join(c.Dir(name), part)); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// Size returns how many bytes a folder takes on the disk, sparse files counted by what they hold.
+func Size(folder string) int64 {
+	var total int64
+	_ = filepath.WalkDir(folder, func(_ string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return nil // it goes away while we look
+		}
+		if info, err := entry.Info(); err == nil {
+			total += allocated(info)
+		}
+		return nil
+	})
+	return total
+}

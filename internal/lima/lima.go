@@ -1,0 +1,299 @@
+// Package lima drives Lima: limactl, the YAML of an instance, its ssh configuration and its QEMU disk. It is the only
+// package that knows any of them, and it knows nothing of templates, sessions or Claude.
+//
+// What is said here about Lima was read in and tried with release 2.2.0.
+package lima
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/mod/semver"
+
+	"github.com/themouette/claude-vm/internal/proc"
+)
+
+// MinVersion is the oldest Lima that works: the first that has `clone` and the template debian-13.
+const MinVersion = "v2.0.0"
+
+// maxSocketPath is how long the path of a Unix socket may be on macOS, the stricter of the two systems.
+const maxSocketPath = 104
+
+// longestSocket is the longest socket name in an instance folder: ssh appends sixteen characters while it creates it.
+const longestSocket = "ssh.sock.1234567890123456"
+
+// MaxName is the length of the longest instance name that we make.
+const MaxName = 30
+
+var (
+	// ErrNoLima means that there is no limactl on PATH.
+	ErrNoLima = errors.New("Lima is not installed: there is no limactl on PATH") //nolint:staticcheck // a name
+	// ErrNoQEMU means that there is no QEMU for this machine on PATH.
+	ErrNoQEMU = errors.New("QEMU is not installed")
+	// ErrOldLima means that limactl is older than MinVersion.
+	ErrOldLima = errors.New("Lima is too old") //nolint:staticcheck // a name
+	// ErrHomeTooLong means that sockets would not fit below the folder given.
+	ErrHomeTooLong = errors.New("the path of the state folder is too long for Lima's sockets")
+)
+
+// Client drives one limactl with one LIMA_HOME.
+type Client struct {
+	Home    string    // LIMA_HOME: the folder of the instances, ours alone
+	Env     []string  // the environment that we were started with
+	Log     io.Writer // receives what limactl prints
+	Limactl string    // the path of limactl
+	Accel   Accel     // what runs the guest's instructions
+}
+
+// Find looks for limactl and checks its version and whether instances fit below home.
+func Find(ctx context.Context, home string, env []string) (*Client, error) {
+	limactl, err := proc.Find(env, "limactl")
+	if err != nil {
+		return nil, ErrNoLima
+	}
+	c := &Client{Home: home, Env: env, Log: io.Discard, Limactl: limactl}
+	if longest := filepath.Join(home, strings.Repeat("x", MaxName), longestSocket); len(longest) >= maxSocketPath {
+		return nil, fmt.Errorf("%w: %s leaves no room for %d characters", ErrHomeTooLong, home, MaxName+1+len(longestSocket))
+	}
+	version, err := c.Version(ctx)
+	if err != nil {
+		return nil, err
+	}
+	// A build without a version stamp calls itself <unknown>; whoever made it knows what it is.
+	if semver.IsValid(version) && semver.Compare(version, MinVersion) < 0 {
+		return nil, fmt.Errorf("%w: %s is %s, and %s or newer is needed", ErrOldLima, limactl, version, MinVersion)
+	}
+	return c, nil
+}
+
+var versionLine = regexp.MustCompile(`limactl version v?(\S+)`)
+
+// Version returns limactl's version as it states it, with a v in front.
+func (c *Client) Version(ctx context.Context) (string, error) {
+	cmd := c.command("--version")
+	cmd.Stderr = nil
+	out, err := proc.Output(ctx, cmd)
+	if err != nil {
+		return "", fmt.Errorf("asking Lima for its version: %w", err)
+	}
+	found := versionLine.FindSubmatch(out)
+	if found == nil {
+		return "", fmt.Errorf("asking Lima for its version: %s printed %q", c.Limactl, bytes.TrimSpace(out))
+	}
+	return "v" + string(found[1]), nil
+}
+
+// command is a call of limactl that never asks anything.
+func (c *Client) command(args ...string) proc.Cmd {
+	env := append(c.Env[:len(c.Env):len(c.Env)], "LIMA_HOME="+c.Home)
+	env = append(env, c.Accel.env()...)
+	cmd := proc.Cmd{Argv: append([]string{c.Limactl}, args...), Env: env, Stdout: c.Log, Stderr: c.Log}
+	if os.Geteuid() == 0 && runtime.GOOS == "linux" {
+		// limactl refuses to be root. Seen from a namespace that calls root by an ordinary id we are not, and the
+		// files that it makes still belong to us. Without a passwd entry for that id USER and HOME decide.
+		cmd.MapUser = GuestUID()
+		cmd.Env = append(cmd.Env, "USER="+GuestUser, "HOME="+orElse(proc.Getenv(c.Env, "HOME"), "/root"))
+	}
+	return cmd
+}
+
+func orElse(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+func (c *Client) run(ctx context.Context, args ...string) error {
+	return proc.Run(ctx, c.command(args...))
+}
+
+// Dir returns the folder of an instance.
+func (c *Client) Dir(name string) string { return filepath.Join(c.Home, name) }
+
+// Create makes a stopped instance from an image, which limactl downloads or copies.
+func (c *Client) Create(ctx context.Context, name string, m Machine) error {
+	if err := os.MkdirAll(c.Home, 0o700); err != nil {
+		return err
+	}
+	file, err := os.CreateTemp(c.Home, ".create-*.yaml")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(file.Name())
+	_, err = file.Write(m.yaml())
+	if err := errors.Join(err, file.Close()); err != nil {
+		return err
+	}
+	if err := c.run(ctx, "create", "--tty=false", "--name="+name, file.Name()); err != nil {
+		return fmt.Errorf("creating the VM: %w", err)
+	}
+	return nil
+}
+
+// Clone makes a stopped copy of a stopped instance. When the original was sealed, the two share its disk.
+func (c *Client) Clone(ctx context.Context, from, to string) error {
+	if err := c.run(ctx, "clone", "--tty=false", from, to); err != nil {
+		return fmt.Errorf("cloning the VM: %w", err)
+	}
+	return nil
+}
+
+// Rename gives a stopped instance another name.
+func (c *Client) Rename(ctx context.Context, from, to string) error {
+	if err := c.run(ctx, "rename", "--tty=false", from, to); err != nil {
+		return fmt.Errorf("renaming the VM: %w", err)
+	}
+	return nil
+}
+
+// Configure replaces the machine that a stopped instance describes. Its image is not looked at again.
+func (c *Client) Configure(name string, m Machine) error {
+	return os.WriteFile(filepath.Join(c.Dir(name), "lima.yaml"), m.yaml(), 0o600)
+}
+
+// Stop shuts an instance down in an orderly way, so that its disk is complete.
+func (c *Client) Stop(ctx context.Context, name string) error {
+	if err := c.run(ctx, "stop", "--tty=false", name); err != nil {
+		return fmt.Errorf("stopping the VM: %w", err)
+	}
+	return nil
+}
+
+// Delete ends an instance at once, whatever it is doing, and removes it. To delete one that is not there is no error.
+func (c *Client) Delete(ctx context.Context, name string) error {
+	dir := c.Dir(name)
+	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	c.closeMaster(ctx, name)
+	err := c.run(ctx, "delete", "--force", "--tty=false", name)
+	if err == nil {
+		_, gone := os.Lstat(dir)
+		if errors.Is(gone, fs.ErrNotExist) {
+			return nil
+		}
+		err = errors.New("its folder is still there")
+	}
+	// limactl reads an instance before it deletes it, and a half-made one cannot be read.
+	if c.Status(name) != Running {
+		return os.RemoveAll(dir)
+	}
+	return fmt.Errorf("deleting the VM %s: %w", name, err)
+}
+
+// Status says whether an instance runs.
+type Status string
+
+// The states of an instance.
+const (
+	Running Status = "Running"
+	Stopped Status = "Stopped"
+	Broken  Status = "Broken" // its description is missing: it was never finished
+)
+
+// Status looks at an instance. Lima keeps the ids of an instance's processes in files beside it.
+func (c *Client) Status(name string) Status {
+	dir := c.Dir(name)
+	for _, file := range []string{"ha.pid", "qemu.pid", "vz.pid"} {
+		if alive(filepath.Join(dir, file)) {
+			return Running
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "lima.yaml")); err != nil {
+		return Broken
+	}
+	return Stopped
+}
+
+func alive(pidFile string) bool {
+	text, err := os.ReadFile(pidFile)
+	if err != nil {
+		return false
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil || pid <= 1 {
+		return false
+	}
+	err = syscall.Kill(pid, 0)
+	return err == nil || errors.Is(err, syscall.EPERM)
+}
+
+// Instances returns the names of all instances. It reads the folder, since starting limactl takes longer.
+func (c *Client) Instances() ([]string, error) {
+	entries, err := os.ReadDir(c.Home)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		// Lima keeps its own files in folders that begin with an underscore.
+		if e.IsDir() && !strings.HasPrefix(e.Name(), "_") && !strings.HasPrefix(e.Name(), ".") {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
+}
+
+// Starting is an instance on its way up.
+type Starting struct {
+	client *Client
+	name   string
+	proc   *proc.Process
+}
+
+// Start begins to boot an instance and returns at once.
+func (c *Client) Start(ctx context.Context, name string) (*Starting, error) {
+	p, err := proc.Start(ctx, c.command("start", "--tty=false", name))
+	if err != nil {
+		return nil, fmt.Errorf("starting the VM: %w", err)
+	}
+	return &Starting{client: c, name: name, proc: p}, nil
+}
+
+// Wait waits until limactl calls the instance ready.
+func (s *Starting) Wait() error {
+	if err := s.proc.Wait(); err != nil {
+		return s.failure(err)
+	}
+	return nil
+}
+
+func (s *Starting) failure(err error) error {
+	if tail := s.client.SerialTail(s.name); tail != "" {
+		return fmt.Errorf("booting the VM: %w\nthe end of its serial log:\n%s", err, tail)
+	}
+	return fmt.Errorf("booting the VM: %w", err)
+}
+
+// serialLogs are the files in which Lima keeps what a guest prints on its consoles.
+var serialLogs = []string{"serial.log", "serialv.log", "serialp.log"}
+
+// SerialTail returns the last lines of an instance's serial log.
+func (c *Client) SerialTail(name string) string {
+	const lines = 15
+	for _, log := range serialLogs {
+		text, _ := os.ReadFile(filepath.Join(c.Dir(name), log))
+		text = bytes.TrimSpace(text)
+		if len(text) == 0 {
+			continue
+		}
+		all := strings.Split(string(text), "\n")
+		return strings.Join(all[max(0, len(all)-lines):], "\n")
+	}
+	return ""
+}

@@ -1,0 +1,151 @@
+package lima
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"time"
+
+	"github.com/themouette/claude-vm/internal/proc"
+)
+
+// poll is how often a file is looked at that tells how far a boot has come. A look costs microseconds, and the guest
+// does not notice.
+const poll = 20 * time.Millisecond
+
+// ErrBoot means that a VM did not come up.
+var ErrBoot = errors.New("the VM did not come up")
+
+// AwaitSSH waits until a booting instance says on its serial console that its ssh server listens, and connects. limactl
+// start goes on beside it. Knocking at the port instead would cost: QEMU accepts every connection at once, and a guest
+// without hardware help takes seconds to greet each of them.
+func (s *Starting) AwaitSSH(ctx context.Context, marker string) error {
+	if err := s.awaitMarker(ctx, marker); err != nil {
+		return err
+	}
+	return s.client.connect(ctx, s.name)
+}
+
+func (s *Starting) awaitMarker(ctx context.Context, marker string) error {
+	tick := time.NewTicker(poll)
+	defer tick.Stop()
+	exited := s.proc.Done()
+	var seen int64
+	for {
+		select {
+		case <-ctx.Done():
+			return s.failure(fmt.Errorf("%w: %w", ErrBoot, context.Cause(ctx)))
+		case <-exited:
+			if err := s.proc.Wait(); err != nil {
+				return s.failure(fmt.Errorf("%w: %w", ErrBoot, err))
+			}
+			return nil // limactl has seen by itself that the guest answers
+		case <-tick.C:
+		}
+		if size := s.client.serialSize(s.name); size == seen {
+			continue
+		} else {
+			seen = size
+		}
+		if s.client.onSerial(s.name, marker) {
+			return nil
+		}
+		if s.client.onSerial(s.name, "Kernel panic - not syncing") { // Lima would wait for ten minutes
+			return s.failure(fmt.Errorf("%w: its kernel has given up", ErrBoot))
+		}
+	}
+}
+
+func (c *Client) serialSize(name string) (total int64) {
+	for _, log := range serialLogs {
+		if info, err := os.Stat(filepath.Join(c.Dir(name), log)); err == nil {
+			total += info.Size()
+		}
+	}
+	return total
+}
+
+func (c *Client) onSerial(name, text string) bool {
+	for _, log := range serialLogs {
+		content, _ := os.ReadFile(filepath.Join(c.Dir(name), log))
+		if bytes.Contains(content, []byte(text)) {
+			return true
+		}
+	}
+	return false
+}
+
+// connect makes the connection that all commands to an instance share, unless Lima has made it.
+func (c *Client) connect(ctx context.Context, name string) error {
+	if _, err := os.Stat(filepath.Join(c.Dir(name), "ssh.sock")); err == nil {
+		return nil
+	}
+	log := filepath.Join(c.Dir(name), "ssh.log") // the connection lives on in the background, and would hold our stderr
+	cmd := c.ssh(name, "-M", "-N", "-f", "-E", log, "-o", "ConnectTimeout=60")
+	if err := proc.Run(ctx, cmd); err != nil {
+		text, _ := os.ReadFile(log)
+		return fmt.Errorf("connecting to the VM: %w\n%s", err, bytes.TrimSpace(text))
+	}
+	return nil
+}
+
+// closeMaster ends the shared connection, whose process would otherwise notice only later that the VM is gone.
+func (c *Client) closeMaster(ctx context.Context, name string) {
+	if _, err := os.Stat(filepath.Join(c.Dir(name), "ssh.sock")); err != nil {
+		return
+	}
+	cmd := c.ssh(name, "-O", "exit")
+	_ = proc.Run(ctx, cmd)
+}
+
+// ssh is a call of ssh with the configuration that Lima writes for the instance.
+func (c *Client) ssh(name string, options ...string) proc.Cmd {
+	argv := append([]string{"ssh", "-F", filepath.Join(c.Dir(name), "ssh.config"), "-o", "LogLevel=ERROR"}, options...)
+	return proc.Cmd{Argv: append(argv, "lima-"+name), Env: c.Env}
+}
+
+// Command is something to run in an instance.
+type Command struct {
+	Line   string // for the login shell of the guest's user; everybody on the host can see it
+	TTY    bool   // give it a terminal, and hand ours over to it
+	Stdin  io.Reader
+	Stdout io.Writer
+	Stderr io.Writer
+}
+
+// Exec runs a command in a running instance. The error carries its exit status; 255 means that ssh itself failed.
+func (c *Client) Exec(ctx context.Context, name string, command Command) error {
+	options := []string{"-T"}
+	if command.TTY {
+		options = []string{"-tt"}
+	}
+	if command.Stdin == nil {
+		options = append(options, "-n")
+	}
+	cmd := c.ssh(name, options...)
+	cmd.Argv = append(cmd.Argv, "--", command.Line)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = command.Stdin, command.Stdout, command.Stderr
+	cmd.Foreground = command.TTY
+	return proc.Run(ctx, cmd)
+}
+
+var instanceID = regexp.MustCompile(`instance-id: (iid-[0-9]+)`)
+
+// BootID returns the id that Lima gave to this boot of an instance and that it waits to read in the guest. It stands in
+// plain text on the seed disk.
+func (c *Client) BootID(name string) (string, error) {
+	seed, err := os.ReadFile(filepath.Join(c.Dir(name), "cidata.iso"))
+	if err != nil {
+		return "", err
+	}
+	found := instanceID.FindSubmatch(seed)
+	if found == nil {
+		return "", fmt.Errorf("there is no instance id on the seed disk of %s", name)
+	}
+	return string(found[1]), nil
+}

@@ -1,0 +1,93 @@
+package ui
+
+import (
+	"fmt"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// Sanitize makes text that a guest, a repository or a server can influence safe to show, on one line: what is not a
+// printable character (controls, escapes, line ends, direction overrides, invisible and invalid ones) becomes its Go
+// escape. Printable text stays as it is, backslashes included, so that sanitizing twice changes nothing.
+func Sanitize(s string) string {
+	quoted := strconv.Quote(s)
+	return strings.NewReplacer(`\\`, `\`, `\"`, `"`).Replace(quoted[1 : len(quoted)-1])
+}
+
+// styling matches the sequences with which programs colour their output and move the cursor.
+var styling = regexp.MustCompile(`\x1b\[[0-?]*[ -/]*[@-~]`)
+
+// foreign returns a line of a program's output as a colourless terminal would leave it: a carriage return begins it anew,
+// tabs are blanks. What else there is becomes visible.
+func foreign(line string) string {
+	line = strings.TrimRight(line, "\r\n")
+	line = line[strings.LastIndexByte(line, '\r')+1:]
+	line = styling.ReplaceAllString(line, "")
+	return Sanitize(strings.ReplaceAll(line, "\t", "    "))
+}
+
+// Size returns a number of bytes for people, in decimal units: 175 MB.
+func Size(bytes int64) string {
+	if bytes < 1000 {
+		return fmt.Sprintf("%d B", bytes)
+	}
+	value, unit := float64(bytes)/1000, 0
+	for ; value >= 999.5; unit++ {
+		value /= 1000
+	}
+	if value < 9.95 {
+		return fmt.Sprintf("%.1f %cB", value, "kMGTPE"[unit])
+	}
+	return fmt.Sprintf("%.0f %cB", value, "kMGTPE"[unit])
+}
+
+// Table writes aligned columns, two blanks apart; no row has more cells than the header. Cells are sanitized. Lines longer
+// than width lose the ends of cells, in the widest column first; a width of zero is no limit. A character counts as
+// one column.
+func Table(w io.Writer, header []string, rows [][]string, width int) error {
+	const gap = 2
+	rows = append([][]string{header}, rows...)
+	columns := make([]int, len(header))
+	for _, row := range rows {
+		for i, cell := range row {
+			columns[i] = max(columns[i], utf8.RuneCountInString(Sanitize(cell)))
+		}
+	}
+	for widest := 0; width > 0; columns[widest]-- {
+		total := gap * (len(columns) - 1)
+		for i, c := range columns {
+			total += c
+			if c > columns[widest] {
+				widest = i
+			}
+		}
+		if total <= width || columns[widest] <= 1 {
+			break
+		}
+	}
+	var b strings.Builder
+	for _, row := range rows {
+		line := ""
+		for i, cell := range row {
+			line += fmt.Sprintf("%-*s", columns[i]+gap, fit(Sanitize(cell), columns[i]))
+		}
+		b.WriteString(strings.TrimRight(line, " ") + "\n")
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// fit cuts s to at most n characters and shows that it did.
+func fit(s string, n int) string {
+	runes := []rune(s)
+	switch {
+	case len(runes) <= n:
+		return s
+	case n <= 0:
+		return ""
+	}
+	return string(runes[:n-1]) + "…"
+}
