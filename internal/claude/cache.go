@@ -48,7 +48,7 @@ func Cached(cache, arch string) ([]Release, error) {
 	var releases []Release
 	for _, entry := range entries {
 		r, ok := load(filepath.Join(cache, entry.Name()))
-		if ok && r.Arch == arch && entry.Name() == r.folder() {
+		if ok && r.Arch == arch {
 			releases = append(releases, r)
 		}
 	}
@@ -58,10 +58,14 @@ func Cached(cache, arch string) ([]Release, error) {
 
 func (r Release) folder() string { return "claude-" + r.Version + "-" + r.Arch }
 
-// load reads one folder of the cache; anything incomplete counts as not there.
+func (f *Fetcher) load(version, arch string) (Release, bool) {
+	return load(filepath.Join(f.Cache, Release{Version: version, Arch: arch}.folder()))
+}
+
+// load reads one folder of the cache; anything incomplete or misplaced counts as not there.
 func load(dir string) (r Release, ok bool) {
 	data, err := os.ReadFile(filepath.Join(dir, record))
-	if err != nil || json.Unmarshal(data, &r) != nil || !isVersion(r.Version) {
+	if err != nil || json.Unmarshal(data, &r) != nil || r.folder() != filepath.Base(dir) || !isVersion(r.Version) {
 		return Release{}, false
 	}
 	r.Path = filepath.Join(dir, binary)
@@ -95,7 +99,7 @@ func (f *Fetcher) install(ctx context.Context, found candidate, r Release) (Rele
 	}
 	target := filepath.Join(f.Cache, r.folder())
 	if err := os.Rename(tmp, target); err != nil {
-		if other, ok := load(target); ok {
+		if other, ok := f.load(r.Version, r.Arch); ok {
 			return other, nil // someone else was faster
 		}
 		if err := errors.Join(os.RemoveAll(target), os.Rename(tmp, target)); err != nil {

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"time"
 
 	"golang.org/x/mod/semver"
@@ -33,7 +32,7 @@ type Release struct {
 	Size    int64  `json:"size"`   // of the binary, in bytes
 
 	Path string `json:"-"` // the binary
-	Note string `json:"-"` // not empty: the newest that was at hand, and why nothing newer could be looked up
+	Note string `json:"-"` // not empty: why this is only the newest that was at hand
 }
 
 // Fetcher gets releases into a cache.
@@ -53,8 +52,9 @@ const (
 	connect      = 15 * time.Second
 )
 
-// A source finds a version, given as a channel or in full.
 type source interface {
+	name() string
+	// find resolves a channel or a full version.
 	find(ctx context.Context, version, arch string) (candidate, error)
 }
 
@@ -71,68 +71,52 @@ func (f *Fetcher) Fetch(ctx context.Context, version, from, arch string) (Releas
 	if version != "latest" && version != "stable" && !isVersion(version) {
 		return Release{}, fmt.Errorf("claude version %q: want latest, stable or a version such as 2.1.330", version)
 	}
-	cached, err := Cached(f.Cache, arch)
-	if err != nil {
-		return Release{}, err
-	}
-	if r, ok := pick(cached, version); ok {
+	if r, ok := f.load(version, arch); ok {
 		return r, nil
 	}
-	names := []string{from}
-	patience := connect
-	if from == "auto" {
-		names, patience = []string{"release", "npm"}, quickConnect
+	var sources []source
+	switch from {
+	case "auto":
+		sources = []source{channel{f, quickConnect}, npm{f}}
+	case "release":
+		sources = []source{channel{f, connect}}
+	case "npm":
+		sources = []source{npm{f}}
+	default:
+		return Release{}, fmt.Errorf("claude source %q: want auto, release or npm", from)
 	}
 	var failures []error
-	for _, name := range names {
-		var src source
-		switch name {
-		case "release":
-			src = channel{f, patience}
-		case "npm":
-			src = npm{f}
-		default:
-			return Release{}, fmt.Errorf("claude source %q: want auto, release or npm", name)
-		}
-		r, err := f.fetch(ctx, name, src, version, arch)
+	for _, src := range sources {
+		r, err := f.fetch(ctx, src, version, arch)
 		if err == nil {
 			return r, nil
 		}
-		failures = append(failures, fmt.Errorf("%s: %w", name, err))
+		failures = append(failures, fmt.Errorf("%s: %w", src.name(), err))
 		if ctx.Err() != nil || errors.Is(err, ErrIntegrity) {
 			break
 		}
 	}
 	err = fmt.Errorf("fetch Claude Code %s for %s: %w", version, arch, errors.Join(failures...))
-	if isVersion(version) || len(cached) == 0 || ctx.Err() != nil || errors.Is(err, ErrIntegrity) {
+	if isVersion(version) || ctx.Err() != nil || errors.Is(err, ErrIntegrity) {
 		return Release{}, err
 	}
-	newest := cached[0]
-	newest.Note = err.Error()
-	return newest, nil
+	cached, cacheErr := Cached(f.Cache, arch)
+	if cacheErr != nil || len(cached) == 0 {
+		return Release{}, errors.Join(err, cacheErr)
+	}
+	cached[0].Note = err.Error()
+	return cached[0], nil
 }
 
-func (f *Fetcher) fetch(ctx context.Context, name string, src source, version, arch string) (Release, error) {
+func (f *Fetcher) fetch(ctx context.Context, src source, version, arch string) (Release, error) {
 	found, err := src.find(ctx, version, arch)
 	if err != nil {
 		return Release{}, err
 	}
-	cached, err := Cached(f.Cache, arch)
-	if err != nil {
-		return Release{}, err
-	}
-	if r, ok := pick(cached, found.version); ok {
+	if r, ok := f.load(found.version, arch); ok {
 		return r, nil
 	}
-	return f.install(ctx, found, Release{Version: found.version, Arch: arch, Source: name})
-}
-
-func pick(releases []Release, version string) (Release, bool) {
-	i := slices.IndexFunc(releases, func(r Release) bool { return r.Version == version })
-	if i < 0 {
-		return Release{}, false
-	}
-	return releases[i], true
+	return f.install(ctx, found, Release{Version: found.version, Arch: arch, Source: src.name()})
 }
 
 func releaseArch(arch string) (string, error) {

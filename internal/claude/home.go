@@ -119,15 +119,11 @@ type object map[string]any
 
 // child returns the object under a key and makes it if it is not there.
 func (o object) child(key string) (object, error) {
-	switch value := o[key].(type) {
-	case map[string]any:
-		return value, nil
-	case object:
-		return value, nil
-	case nil:
-		made := object{}
-		o[key] = made
-		return made, nil
+	if o[key] == nil {
+		o[key] = map[string]any{}
+	}
+	if child, ok := o[key].(map[string]any); ok {
+		return child, nil
 	}
 	return nil, fmt.Errorf("%q is not an object", key)
 }

@@ -43,13 +43,15 @@ type packument struct {
 	} `json:"versions"`
 }
 
+func (npm) name() string { return "npm" }
+
 func (n npm) find(ctx context.Context, version, arch string) (candidate, error) {
 	reg, err := n.registry(ctx)
 	if err != nil {
 		return candidate{}, err
 	}
-	name := mainPackage + "-linux-" + arch
-	p, err := reg.packument(ctx, name)
+	pkg := mainPackage + "-linux-" + arch
+	p, err := reg.packument(ctx, pkg)
 	if err != nil {
 		return candidate{}, err
 	}
@@ -63,17 +65,17 @@ func (n npm) find(ctx context.Context, version, arch string) (candidate, error) 
 			version = whole.Tags[tag]
 		}
 		if !isVersion(version) {
-			return candidate{}, fmt.Errorf("%s at %s: %w: no release is tagged %s", name, reg.base, ErrNotFound, tag)
+			return candidate{}, fmt.Errorf("%s at %s: %w: no release is tagged %s", pkg, reg.base, ErrNotFound, tag)
 		}
 	}
 	v, ok := p.Versions[version]
 	if !ok {
-		return candidate{}, fmt.Errorf("%s at %s: %w: no version %s", name, reg.base, ErrNotFound, version)
+		return candidate{}, fmt.Errorf("%s at %s: %w: no version %s", pkg, reg.base, ErrNotFound, version)
 	}
 	return candidate{version, func(ctx context.Context, w io.Writer) error {
 		want, err := integrity(v.Dist.Integrity)
 		if err != nil {
-			return fmt.Errorf("%s %s at %s: %w", name, version, reg.base, err)
+			return fmt.Errorf("%s %s at %s: %w", pkg, version, reg.base, err)
 		}
 		body, size, err := get(ctx, reg.client, connect, v.Dist.Tarball, reg.header(v.Dist.Tarball))
 		if err != nil {
@@ -243,7 +245,7 @@ func (r registry) header(address string) http.Header {
 	if err != nil {
 		return header
 	}
-	for at := path.Join(u.Host, u.Path); at != "."; at = path.Dir(at) {
+	for at := path.Join(u.Host, u.Path); at != "." && at != "/"; at = path.Dir(at) {
 		for _, prefix := range []string{"//" + at + "/:", "//" + at + ":"} {
 			if token := r.npmrc[prefix+"_authToken"]; token != "" {
 				header.Set("Authorization", "Bearer "+token)

@@ -40,6 +40,8 @@ type manifest struct {
 	} `json:"platforms"`
 }
 
+func (channel) name() string { return "release" }
+
 func (c channel) find(ctx context.Context, version, arch string) (candidate, error) {
 	base := strings.TrimSuffix(c.ReleaseBase, "/")
 	if base == "" {

@@ -212,8 +212,8 @@ func FuzzLoad(f *testing.F) {
 	for _, seed := range []string{
 		"", shownGlobal, shownProject, "a = [[1, {b = 2}], []]", "[[mounts]]\n[mounts.x]\n[[mounts]]", "[[a]]\n[[a.b]]\n[a.b.c]\nd.e = 1",
 		"mounts = [[{location = '/x'}]]", "tools = {node = {version = '1'}, gpg = true}", "vm.disk = 99999999999999999999", "vm = {disk = 1, disk = 2}",
-		"\ufeff[vm]\r\ndisk = 3\r\n", "x = '''\n\n'''\n[vm]\ndsk = 1", "\"\" = 1\n'.'.\"\\n\" = 2", "a." + strings.Repeat("b.", 2000) + "c = 1",
-		"a = " + strings.Repeat("[", 5000) + strings.Repeat("]", 5000), "phase.setup = [{name='a', script='b', env={A='\\u0000'}}]",
+		"\ufeff[vm]\r\ndisk = 3\r\n", "x = '''\n\n'''\n[vm]\ndsk = 1", "\"\" = 1\n'.'.\"\\n\" = 2", "a." + strings.Repeat("b.", 600) + "c = 1",
+		"a = " + strings.Repeat("[", 500) + strings.Repeat("]", 500), "phase.setup = [{name='a', script='b', env={A='\\u0000'}}]",
 	} {
 		f.Add([]byte(seed))
 	}

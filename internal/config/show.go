@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // WriteTOML writes the merged configuration as a file that can be loaded again. Comments say where each value is from.
@@ -70,13 +71,23 @@ func implied(keys []key, k key) bool {
 	return slices.ContainsFunc(keys, func(d key) bool { return strings.HasPrefix(d.path, k.path+".") && d.show() != nil })
 }
 
-// quote writes a TOML string. JSON's escapes are TOML's, but for the character that TOML alone wants escaped.
+// quote writes a TOML string in which nothing is left that a terminal would act on.
 func quote(text string) string {
 	var b strings.Builder
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	_ = e.Encode(text) // a string can always be encoded
-	return strings.ReplaceAll(strings.TrimSuffix(b.String(), "\n"), "\x7f", `\u007f`)
+	for _, r := range text {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteRune('\\')
+			b.WriteRune(r)
+		case r == '\n':
+			b.WriteString(`\n`)
+		case unicode.IsPrint(r):
+			b.WriteRune(r)
+		default:
+			fmt.Fprintf(&b, `\U%08X`, r)
+		}
+	}
+	return `"` + b.String() + `"`
 }
 
 // WriteJSON writes the merged configuration in the shape of the file, without what is not set. A further object, origins,

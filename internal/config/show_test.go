@@ -25,7 +25,7 @@ writable = false
 tools.node.version = "22"
 runtime.scripts = ["p \"q\".sh"]
 defaults.claude_args = []
-phase.setup = [{name = "a", script = "x\ny\u007f", env = {B = "2", A = "<1>"}}]
+phase.setup = [{name = "a", script = "x\ny\u009b\u202e", env = {B = "2", A = "<1>"}}]
 `
 )
 
@@ -94,7 +94,7 @@ git = "restore" # default
 
 [[phase.setup]] # ~/proj/.claude-vm.toml:5:16
 name = "a"
-script = "x\ny\u007f"
+script = "x\ny\U0000009B\U0000202E"
 script_files = []
 env.A = "<1>"
 env.B = "2"

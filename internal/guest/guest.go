@@ -76,6 +76,9 @@ const (
 	KernelFlags = "console=ttyS0 quiet rw net.ifnames=0 lsm=landlock,yama"
 )
 
+// ListShares is a command line that prints the kinds of shared folder that the guest's kernel knows.
+const ListShares = "for fs in 9p virtiofs; do if /usr/sbin/modprobe -qn $fs; then echo $fs; fi; done"
+
 // File is a file in the guest, or a JSON document to be merged into one.
 type File struct {
 	Path    string // relative: in the home folder

@@ -73,6 +73,24 @@ func (c *Client) Link(name, folder string) error {
 	return nil
 }
 
+// CheckSealed says whether a sealed instance still has all that it stands on.
+func (c *Client) CheckSealed(name, folder string) error {
+	if _, err := os.Stat(filepath.Join(c.Dir(name), "disk")); err != nil {
+		return err
+	}
+	if Driver(runtime.GOOS) != "qemu" {
+		return nil
+	}
+	_, err := os.Stat(filepath.Join(folder, "disk"))
+	return err
+}
+
+// SetBoot replaces a part of what a stopped or running instance is booted with from the next time on: "kernel", "initrd"
+// or "kernel.cmdline".
+func (c *Client) SetBoot(name, part string, content []byte) error {
+	return os.WriteFile(filepath.Join(c.Dir(name), part), content, 0o600)
+}
+
 // Size returns how many bytes a folder takes on the disk, sparse files counted by what they hold.
 func Size(folder string) int64 {
 	var total int64

@@ -265,12 +265,23 @@ func (c *Client) Start(ctx context.Context, name string) (*Starting, error) {
 	return &Starting{client: c, name: name, proc: p}, nil
 }
 
-// Wait waits until limactl calls the instance ready.
-func (s *Starting) Wait() error {
-	if err := s.proc.Wait(); err != nil {
-		return s.failure(err)
+// StartPlain boots an instance and waits until limactl calls it ready: what Lima does by itself.
+func (c *Client) StartPlain(ctx context.Context, name string) error {
+	booting, err := c.Start(ctx, name)
+	if err != nil {
+		return err
+	}
+	if err := booting.proc.Wait(); err != nil {
+		return booting.failure(fmt.Errorf("%w: %w", ErrBoot, err))
 	}
 	return nil
+}
+
+// ShellPlain runs a command through limactl: what Lima does by itself.
+func (c *Client) ShellPlain(ctx context.Context, name string, stdout io.Writer, argv ...string) error {
+	cmd := c.command(append([]string{"shell", "--workdir=/", name}, argv...)...)
+	cmd.Stdout = stdout
+	return proc.Run(ctx, cmd)
 }
 
 func (s *Starting) failure(err error) error {

@@ -37,6 +37,7 @@ type Machine struct {
 	MountType    string
 	Mounts       []mount.Mount
 	ForwardAgent bool // the host's ssh-agent
+	DirectBoot   bool // a kernel lies beside the disk
 }
 
 // Image is a bootable disk.
@@ -185,8 +186,8 @@ func (m Machine) document(goos, goarch string) document {
 		}
 	} else {
 		doc.Video = &video{Display: "none"}
-		if len(m.Images) > 0 && m.Images[0].Kernel != nil && goarch == "amd64" {
-			doc.Firmware = &firmware{LegacyBIOS: true} // the kernel is loaded directly: no time for UEFI
+		if m.DirectBoot && goarch == "amd64" {
+			doc.Firmware = &firmware{LegacyBIOS: true} // UEFI takes its time, and only a boot loader could need it
 		}
 	}
 	return doc
@@ -207,4 +208,19 @@ func (m Machine) yaml() []byte {
 		panic(err) // plain structs of strings and numbers
 	}
 	return text
+}
+
+// AppleVirtiofs says whether folders are shared by Apple's framework, which knows one way only.
+func AppleVirtiofs() bool { return Driver(runtime.GOOS) == "vz" }
+
+// MountOptions returns what a guest mounts a shared folder with. The values are Lima's own.
+func MountOptions(mountType string, m mount.Mount) string {
+	options := "ro"
+	if m.Writable {
+		options = "rw"
+	}
+	if mountType == "9p" {
+		options += ",trans=virtio,version=9p2000.L,msize=131072,cache=mmap"
+	}
+	return options
 }

@@ -128,7 +128,7 @@ func TestRealClaudeStartsAtItsPrompt(t *testing.T) {
 	if _, err := io.WriteString(terminal, "say: no question was asked"); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, screen, "❯ say: no question was asked")
+	waitFor(t, screen, "say: no question was asked")
 	if _, err := io.WriteString(terminal, "\r"); err != nil {
 		t.Fatal(err)
 	}

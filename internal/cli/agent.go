@@ -1,0 +1,261 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/themouette/claude-vm/internal/claude"
+	"github.com/themouette/claude-vm/internal/config"
+	"github.com/themouette/claude-vm/internal/guest"
+	"github.com/themouette/claude-vm/internal/lima"
+	"github.com/themouette/claude-vm/internal/mount"
+	"github.com/themouette/claude-vm/internal/proc"
+	"github.com/themouette/claude-vm/internal/project"
+	"github.com/themouette/claude-vm/internal/session"
+	"github.com/themouette/claude-vm/internal/template"
+	"github.com/themouette/claude-vm/internal/ui"
+)
+
+// sessionGB is what must be free for a session to begin. A guest whose disk cannot grow stands still.
+const sessionGB = 1
+
+func (a *app) agentCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "agent [flags] [claude arguments…]",
+		Aliases: []string{"run"},
+		Short:   "Run Claude in a throw-away VM (what claude-vm does without a command)",
+		Example: `  claude-vm agent "fix the failing test"
+  claude-vm agent --model opus -p "explain main.go"`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.runSession(cmd.Context(), func(cfg *config.Config) guest.Session {
+				if len(args) == 0 || !claude.IsSubcommand(args[0]) {
+					args = slices.Concat(args, cfg.Defaults.Args())
+				}
+				return guest.Session{Mode: guest.Exec, Command: append([]string{"claude"}, args...)}
+			})
+		},
+	}
+}
+
+// runSession runs what command makes of the configuration in a VM of this project.
+func (a *app) runSession(ctx context.Context, command func(*config.Config) guest.Session) error {
+	p, err := a.project(ctx)
+	if err != nil {
+		return err
+	}
+	cfg, err := a.config(p)
+	if err != nil {
+		return err
+	}
+	spec, err := a.sessionSpec(p, cfg, command(cfg))
+	if err != nil {
+		return err
+	}
+	store, err := a.machines(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	if err := a.needSpace(sessionGB); err != nil {
+		return err
+	}
+	if err := a.ensureTemplate(ctx, store, p, cfg); err != nil {
+		return err
+	}
+	defer keepTerminal(a.Stdin)()
+	runner := session.Runner{Store: store, UI: a.ui}
+	code, err := runner.Run(ctx, spec)
+	if err != nil {
+		return err
+	}
+	if code != 0 {
+		return exitCode(code)
+	}
+	return nil
+}
+
+// ensureTemplate builds a missing template if the user wants that.
+func (a *app) ensureTemplate(ctx context.Context, store template.Store, p *project.Project, cfg *config.Config) error {
+	_, lock, err := store.Find(ctx, p.TemplateName())
+	if err == nil {
+		lock.Unlock()
+		return nil
+	}
+	if !errors.Is(err, template.ErrNone) {
+		return err
+	}
+	if !a.flags.autoSetup {
+		yes, askErr := a.ui.Confirm(ctx, "There is no template for "+ui.Sanitize(p.Main)+" yet. Build it now?", true)
+		if errors.Is(askErr, ui.ErrNotInteractive) || askErr == nil && !yes {
+			return err
+		}
+		if askErr != nil {
+			return askErr
+		}
+	}
+	return a.setup(ctx, p, cfg)
+}
+
+// sessionSpec says what a session is to be.
+func (a *app) sessionSpec(p *project.Project, cfg *config.Config, command guest.Session) (session.Spec, error) {
+	mounts, err := a.mounts(p, cfg)
+	if err != nil {
+		return session.Spec{}, err
+	}
+	if a.flags.forwardAgent && proc.Getenv(a.Env, "SSH_AUTH_SOCK") == "" {
+		return session.Spec{}, usageError{"claude-vm", errors.New("-A: there is no ssh-agent to forward (SSH_AUTH_SOCK is not set)")}
+	}
+	command.Home = lima.GuestHome
+	command.Dir = guestPath(mounts, p.Dir)
+	command.Env = a.guestEnv()
+	if command.Scripts, err = runtimeScripts(p, cfg); err != nil {
+		return session.Spec{}, err
+	}
+	answers := claude.Answers{
+		Dirs:            []string{command.Dir, guestPath(mounts, p.Main)},
+		APIKey:          proc.Getenv(a.Env, "ANTHROPIC_API_KEY"),
+		SkipPermissions: true,
+	}
+	account, err := claude.FirstRun(nil, answers)
+	if err != nil {
+		return session.Spec{}, err
+	}
+	settings, err := claude.Settings(nil, answers)
+	if err != nil {
+		return session.Spec{}, err
+	}
+	spec := session.Spec{
+		Project: p, Template: p.TemplateName(), Mounts: mounts, MountType: cfg.VM.MountType,
+		ForwardAgent: a.flags.forwardAgent,
+		Command:      command,
+		Merge: []guest.File{
+			{Path: ".claude.json", Content: string(account)},
+			{Path: ".claude/settings.json", Content: string(settings)},
+		},
+		Label: label(command),
+		TTY:   isTerminal(a.Stdin) && isTerminal(a.Stdout),
+		Stdin: a.Stdin, Stdout: a.Stdout, Stderr: a.Stderr,
+	}
+	// What a session asks for itself; otherwise it is as its template.
+	for field, value := range map[*int]struct {
+		key string
+		v   int
+	}{
+		&spec.DiskGB: {"vm.disk", cfg.VM.Disk}, &spec.MemoryGB: {"vm.memory", cfg.VM.Memory}, &spec.CPUs: {"vm.cpus", cfg.VM.CPUs},
+	} {
+		if cfg.Origin(value.key).Layer == config.Flag {
+			*field = value.v
+		}
+	}
+	// A terminal that stays on our side has nothing to say to a Claude whose answer goes elsewhere: without an end of
+	// input it would wait for one.
+	if !spec.TTY && isTerminal(a.Stdin) && command.Mode == guest.Exec && command.Command[0] == "claude" {
+		spec.Stdin = nil
+	}
+	return spec, nil
+}
+
+// label is what runs, for people: nothing that could be private.
+func label(command guest.Session) string {
+	switch command.Mode {
+	case guest.Exec:
+		return command.Command[0]
+	case guest.Line:
+		name, _, _ := strings.Cut(command.Command[0], " ")
+		return name
+	}
+	return "shell"
+}
+
+// mounts returns the folders that a session sees: the project, what git needs of it elsewhere, Claude's conversations
+// about it, and what the user asked for.
+func (a *app) mounts(p *project.Project, cfg *config.Config) ([]mount.Mount, error) {
+	base := []mount.Mount{{Host: p.Root, Guest: p.Root, Writable: true, Origin: "the project"}}
+	for _, dir := range p.GitDirs {
+		base = append(base, mount.Mount{Host: dir, Guest: dir, Writable: true, Origin: "the project's git data"})
+	}
+	if !a.flags.noConversations {
+		name := claude.ConversationDir(p.Dir)
+		host := filepath.Join(a.Home, ".claude", "projects", name)
+		if err := os.MkdirAll(host, 0o700); err != nil {
+			return nil, err
+		}
+		base = append(base, mount.Mount{
+			Host: host, Guest: lima.GuestHome + "/.claude/projects/" + name, Writable: true, Origin: "Claude's conversations",
+		})
+	}
+	layers := map[config.Layer][]mount.Mount{}
+	for _, m := range cfg.Mounts {
+		layers[m.Origin.Layer] = append(layers[m.Origin.Layer],
+			mount.Mount{Host: m.Location, Guest: m.MountPoint, Writable: m.Writable, Origin: m.Origin.String()})
+	}
+	for _, spec := range a.flags.mounts {
+		m, err := mount.ParseSpec(spec, a.Home)
+		if err != nil {
+			return nil, err
+		}
+		m.Origin = "--mount"
+		layers[config.Flag] = append(layers[config.Flag], m)
+	}
+	return mount.Resolve(base, layers[config.Global], layers[config.Project], layers[config.Flag])
+}
+
+// guestPath returns where the guest finds a path of the host.
+func guestPath(mounts []mount.Mount, path string) string {
+	best := path
+	longest := -1
+	for _, m := range mounts {
+		rest, err := filepath.Rel(m.Host, path)
+		if err == nil && filepath.IsLocal(rest) && len(m.Host) > longest {
+			longest = len(m.Host)
+			best = filepath.Join(m.Guest, rest)
+		}
+	}
+	return best
+}
+
+// runtimeScripts returns the scripts to run before the command: the project's own, those of the configuration, those of
+// the command line. One that is named twice runs once.
+func runtimeScripts(p *project.Project, cfg *config.Config) ([]guest.Script, error) {
+	var paths []string
+	auto := filepath.Join(p.Root, ".claude-vm.runtime.sh")
+	if _, err := os.Stat(auto); err == nil {
+		paths = append(paths, auto)
+	}
+	for _, item := range cfg.Runtime.Scripts {
+		if !slices.Contains(paths, item.Value) {
+			paths = append(paths, item.Value)
+		}
+	}
+	var scripts []guest.Script
+	for _, path := range paths {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return nil, usageError{"claude-vm", err}
+		}
+		scripts = append(scripts, guest.Script{Name: filepath.Base(path), Content: string(content)})
+	}
+	return scripts, nil
+}
+
+// passedOn are the variables that a guest gets from the host without being asked: Claude's login, and what kind of
+// terminal and which time zone a person sits at.
+var passedOn = []string{
+	"ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL", "CLAUDE_CODE_OAUTH_TOKEN",
+	"TERM", "COLORTERM", "LANG", "TZ",
+}
+
+func (a *app) guestEnv() []string {
+	var env []string
+	for _, name := range passedOn {
+		if value := proc.Getenv(a.Env, name); value != "" {
+			env = append(env, name+"="+value)
+		}
+	}
+	return env
+}

@@ -1,0 +1,239 @@
+// Package cli is the command line: one file for each command, which turns flags into options, calls into a room and turns
+// what comes back into messages and exit codes. It runs no program and knows no shell.
+package cli
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/themouette/claude-vm/internal/config"
+	"github.com/themouette/claude-vm/internal/proc"
+	"github.com/themouette/claude-vm/internal/ui"
+)
+
+// app is what every command has at hand.
+type app struct {
+	Process
+	ui    *ui.UI
+	http  *http.Client
+	flags globalFlags
+}
+
+// globalFlags are understood before and after the name of every command.
+type globalFlags struct {
+	verbose, quiet         bool
+	noConfig, allowHome    bool
+	autoSetup              bool
+	forwardAgent           bool
+	noConversations        bool
+	disk, memory, cpus     string
+	image                  string
+	mounts, runtimeScripts []string
+}
+
+func (f *globalFlags) register(set *pflag.FlagSet) {
+	set.BoolVarP(&f.verbose, "verbose", "v", false, "show what Lima and the scripts print")
+	set.BoolVarP(&f.quiet, "quiet", "q", false, "say nothing but warnings and errors")
+	set.BoolVar(&f.noConfig, "no-config", false, "ignore both configuration files")
+	set.BoolVar(&f.allowHome, "allow-home", false, "accept the home folder or a system folder as the project")
+	set.BoolVar(&f.autoSetup, "auto-setup", false, "build a missing template without asking")
+	set.StringVar(&f.disk, "disk", "", "disk of the VM in `GB` (1-1000)")
+	set.StringVar(&f.memory, "memory", "", "memory of the VM in `GB` (1-64)")
+	set.StringVar(&f.cpus, "cpus", "", "processors of the VM (1-64)")
+	set.StringVar(&f.image, "image", "", "guest image: a Lima template, a disk image or an image folder")
+	set.BoolVarP(&f.forwardAgent, "forward-ssh-agent", "A", false, "let the VM use the keys of your ssh-agent")
+	set.BoolVar(&f.noConversations, "no-conversations", false, "keep the project's conversation history out of the VM")
+	set.StringArrayVar(&f.mounts, "mount", nil, "share a folder: `HOST[:GUEST][:ro]` (repeatable)")
+	set.StringArrayVar(&f.runtimeScripts, "runtime-script", nil, "`SCRIPT` to run in the VM before the command (repeatable)")
+}
+
+// values returns the flags that stand for a configuration key.
+func (f *globalFlags) values() []config.FlagValue {
+	var values []config.FlagValue
+	for _, v := range []config.FlagValue{
+		{Key: "vm.disk", Flag: "--disk", Value: f.disk},
+		{Key: "vm.memory", Flag: "--memory", Value: f.memory},
+		{Key: "vm.cpus", Flag: "--cpus", Value: f.cpus},
+		{Key: "vm.image", Flag: "--image", Value: f.image},
+	} {
+		if v.Value != "" {
+			values = append(values, v)
+		}
+	}
+	for _, script := range f.runtimeScripts {
+		values = append(values, config.FlagValue{Key: "runtime.scripts", Flag: "--runtime-script", Value: script})
+	}
+	return values
+}
+
+// Main runs the program and returns its exit code.
+func Main(ctx context.Context, p Process) int {
+	a := &app{Process: p, http: http.DefaultClient}
+	a.openUI() // for what goes wrong before the flags are known
+	defer func() { a.ui.Release() }()
+	root := a.root()
+	args, err := split(root, p.Args)
+	if err != nil {
+		return a.fail(err)
+	}
+	root.SetArgs(args)
+	root.SetOut(p.Stdout)
+	root.SetErr(p.Stderr)
+	if err := root.ExecuteContext(ctx); err != nil {
+		return a.fail(err)
+	}
+	return 0
+}
+
+// openUI makes the terminal as the flags want it.
+func (a *app) openUI() {
+	terminal := isTerminal(a.Stderr) && proc.Getenv(a.Env, "TERM") != "dumb"
+	a.ui = ui.New(ui.Options{
+		In: a.Stdin, Err: a.Stderr,
+		Terminal:      terminal,
+		InteractiveIn: terminal && isTerminal(a.Stdin),
+		NoColor:       proc.Getenv(a.Env, "NO_COLOR") != "",
+		Quiet:         a.flags.quiet,
+		Verbose:       a.flags.verbose,
+		Now:           time.Now,
+		Width:         func() int { return terminalWidth(a.Stderr) },
+	})
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "claude-vm [flags] [claude arguments…]",
+		Short: "Run Claude Code in a throw-away virtual machine that sees only this project",
+		Long: `Run Claude Code in a throw-away virtual machine that sees only this project.
+
+Everything from the first word or flag that is not claude-vm's own goes to Claude as it is;
+what follows -- goes to Claude in any case.`,
+		Example: `  claude-vm setup                          build this project's template, once
+  claude-vm "help me refactor this code"   run Claude with a prompt
+  claude-vm -p "explain main.go" | less    use its answer in a pipe
+  claude-vm shell                          look around in the same kind of VM`,
+		Version:          Version(),
+		SilenceErrors:    true,
+		SilenceUsage:     true,
+		PersistentPreRun: func(*cobra.Command, []string) { a.openUI() },
+		RunE:             func(*cobra.Command, []string) error { return nil }, // split has named the command
+	}
+	root.SetVersionTemplate("claude-vm {{.Version}}\n")
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{cmd.CommandPath(), err} })
+	a.flags.register(root.PersistentFlags())
+	root.AddCommand(
+		a.agentCommand(), a.setupCommand(), a.shellCommand(),
+		a.listCommand(), a.psCommand(), a.cleanCommand(), a.cleanAllCommand(),
+		a.configCommand(), a.doctorCommand(), a.benchCommand(), a.versionCommand(),
+	)
+	root.InitDefaultHelpFlag()
+	root.InitDefaultVersionFlag()
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	root.SetUsageTemplate(root.UsageTemplate() + exitCodeHelp)
+	return root
+}
+
+// split tells our own flags and commands from what belongs to Claude. Cobra alone cannot: it would take every flag for
+// ours and every first word for a command. The result is what cobra is to parse.
+func split(root *cobra.Command, args []string) ([]string, error) {
+	ours, rest := ownFlags(root, args)
+	switch {
+	case len(rest) > 0 && slices.Contains([]string{"agent", "run"}, rest[0]):
+		more, others := ownFlags(root, rest[1:])
+		ours, rest = slices.Concat(ours, more), others
+	case slices.ContainsFunc(ours, func(flag string) bool { return slices.Contains([]string{"-h", "--help", "--version"}, flag) }),
+		len(rest) > 0 && isCommand(root, rest):
+		return args, nil
+	case len(rest) == 1:
+		if command := typo(root, rest[0]); command != "" {
+			return nil, usageError{"claude-vm", unknownCommandError{rest[0], command}}
+		}
+	}
+	if len(rest) > 0 && rest[0] == "--" {
+		rest = rest[1:]
+	}
+	return slices.Concat(ours, []string{"agent", "--"}, rest), nil
+}
+
+// ownFlags separates the flags that are ours, and their values, from the first argument that is neither.
+func ownFlags(root *cobra.Command, args []string) (ours, rest []string) {
+	for i := 0; i < len(args); i++ {
+		takesValue, known := lookUp(root, args[i])
+		if !known {
+			return args[:i], args[i:]
+		}
+		if takesValue {
+			i++
+		}
+	}
+	return args, nil
+}
+
+// lookUp says whether an argument is a flag of ours and whether the next argument is its value.
+func lookUp(root *cobra.Command, arg string) (takesValue, known bool) {
+	if name, ok := strings.CutPrefix(arg, "--"); ok {
+		name, _, withValue := strings.Cut(name, "=")
+		flag := root.Flag(name)
+		if name == "" || flag == nil {
+			return false, false
+		}
+		return flag.NoOptDefVal == "" && !withValue, true
+	}
+	if len(arg) < 2 || arg[0] != '-' {
+		return false, false
+	}
+	for _, letter := range arg[1:] {
+		flag := root.PersistentFlags().ShorthandLookup(string(letter))
+		if flag == nil && letter != 'h' {
+			return false, false
+		}
+	}
+	return false, true // our short flags are switches
+}
+
+// isCommand says whether the arguments begin with a command of ours. "help me" is a prompt.
+func isCommand(root *cobra.Command, args []string) bool {
+	named := func(name string) bool {
+		return slices.ContainsFunc(root.Commands(), func(c *cobra.Command) bool { return c.Name() == name || c.HasAlias(name) })
+	}
+	if args[0] == "help" {
+		return len(args) == 1 || len(args) == 2 && named(args[1])
+	}
+	return named(args[0]) || strings.HasPrefix(args[0], cobra.ShellCompRequestCmd)
+}
+
+// typo returns the command that a word is one slip of the finger away from, if there is one.
+func typo(root *cobra.Command, word string) string {
+	for _, c := range root.Commands() {
+		if !c.Hidden && oneSlip(word, c.Name()) {
+			return c.Name()
+		}
+	}
+	return ""
+}
+
+// oneSlip says whether two words differ by one letter that is wrong, missing or too many, or by two that changed places.
+func oneSlip(a, b string) bool {
+	if len(a) > len(b) {
+		a, b = b, a
+	}
+	i := 0
+	for i < len(a) && a[i] == b[i] {
+		i++
+	}
+	switch len(b) - len(a) {
+	case 0:
+		swapped := i+1 < len(a) && a[i] == b[i+1] && a[i+1] == b[i] && a[i+2:] == b[i+2:]
+		return i < len(a) && (a[i+1:] == b[i+1:] || swapped)
+	case 1:
+		return a[i:] == b[i+1:]
+	}
+	return false
+}

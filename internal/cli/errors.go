@@ -1,0 +1,143 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+
+	"github.com/themouette/claude-vm/internal/claude"
+	"github.com/themouette/claude-vm/internal/config"
+	"github.com/themouette/claude-vm/internal/git"
+	"github.com/themouette/claude-vm/internal/lima"
+	"github.com/themouette/claude-vm/internal/mount"
+	"github.com/themouette/claude-vm/internal/project"
+	"github.com/themouette/claude-vm/internal/session"
+	"github.com/themouette/claude-vm/internal/template"
+	"github.com/themouette/claude-vm/internal/ui"
+)
+
+// The exit codes of our own. A guest command's code is passed on as it is; these lie where few programs have theirs, at
+// the numbers that sysexits(3) gives to such causes.
+const (
+	codeFailure    = 1
+	codeUsage      = 2
+	codeNoTemplate = 66
+	codeHost       = 69
+	codeVM         = 70
+	codeBusy       = 75
+	codeDownload   = 76
+	codeRefused    = 77
+	codeSignal     = 128
+)
+
+const exitCodeHelp = `
+Exit codes:
+  0    success; agent and shell end with the code of their command
+  1    any other failure
+  2    wrong usage or configuration
+  66   the project has no template yet
+  69   the host lacks something: Lima, QEMU, git, disk space, a guest image
+  70   the VM did not start, or was lost
+  75   another claude-vm is at work on the same thing
+  76   a download failed or was not what it should be
+  77   refused for safety
+  128+n  ended by signal n
+`
+
+// usageError is a command line that cannot be understood.
+type usageError struct {
+	command string
+	err     error
+}
+
+func (e usageError) Error() string { return e.err.Error() }
+func (e usageError) Unwrap() error { return e.err }
+
+type unknownCommandError struct{ word, likely string }
+
+func (e unknownCommandError) Error() string { return fmt.Sprintf("unknown command %q", e.word) }
+
+// exitCode carries the code of a guest's command, which has said itself what there was to say.
+type exitCode int
+
+func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
+var errNoSpace = errors.New("too little disk space")
+
+// fail tells what went wrong and what can be done about it, and returns the exit code.
+func (a *app) fail(err error) int {
+	if code, ok := errors.AsType[exitCode](err); ok {
+		return int(code)
+	}
+	if signal, ok := errors.AsType[Interrupted](err); ok {
+		a.ui.Warn("%s", signal)
+		return codeSignal + int(signal.Signal)
+	}
+	code, hint := diagnose(err)
+	a.ui.Error(err)
+	if hint != "" {
+		a.ui.Hint("%s", hint)
+	}
+	return code
+}
+
+// diagnose maps kinds of errors to exit codes and advice.
+func diagnose(err error) (code int, hint string) {
+	if unsafe, ok := errors.AsType[*project.UnsafeError](err); ok {
+		if unsafe.From != unsafe.Dir {
+			return codeRefused, "the repository's top folder is the project: make one of your own below it (git init), or accept the whole with --allow-home"
+		}
+		return codeRefused, "go to a project's folder, or accept this one with --allow-home"
+	}
+	if _, ok := errors.AsType[*project.GitDirError](err); ok {
+		return codeRefused, "git's data lies outside the project and does not point back to it; for a repository made with --separate-git-dir, run: git config core.worktree \"$PWD\""
+	}
+	if unknown, ok := errors.AsType[unknownCommandError](err); ok {
+		return codeUsage, fmt.Sprintf("did you mean claude-vm %s? To send the word to Claude: claude-vm -- %s", unknown.likely, unknown.word)
+	}
+	if usage, ok := errors.AsType[usageError](err); ok {
+		return codeUsage, "see " + usage.command + " --help"
+	}
+	if _, ok := errors.AsType[config.Problems](err); ok {
+		return codeUsage, ""
+	}
+	for _, known := range []struct {
+		err  error
+		code int
+		hint string
+	}{
+		{mount.ErrSpec, codeUsage, ""},
+		{mount.ErrConflict, codeUsage, ""},
+		{session.ErrShrink, codeUsage, "for a smaller disk build the template anew: claude-vm setup --disk N"},
+		{template.ErrNone, codeNoTemplate, "build it with: claude-vm setup"},
+		{lima.ErrNoLima, codeHost, "install Lima: " + installLima(runtime.GOOS)},
+		{lima.ErrOldLima, codeHost, "update Lima: " + installLima(runtime.GOOS)},
+		{lima.ErrNoQEMU, codeHost, "install QEMU, on Debian and Ubuntu: sudo apt-get install qemu-system qemu-utils"},
+		{lima.ErrHomeTooLong, codeHost, "choose a short folder, such as: export CLAUDE_VM_HOME=/var/tmp/cvm"},
+		{lima.ErrNoImage, codeHost, "--image takes a Lima template (template:debian-13), a disk image, or a folder made by `make image`"},
+		{git.ErrNotInstalled, codeHost, "install git"},
+		{errNoSpace, codeHost, "free some, remove templates with claude-vm clean-all, or move the folder with CLAUDE_VM_HOME"},
+		{project.ErrGone, codeHost, "change to a folder that exists"},
+		{git.ErrDubiousOwner, codeRefused, "if you trust it: git config --global --add safe.directory FOLDER"},
+		{template.ErrBusy, codeBusy, "wait until it is done"},
+		{template.ErrRunning, codeBusy, "somebody started the template with limactl; stop it there, or build it anew: claude-vm setup"},
+		{claude.ErrIntegrity, codeDownload, "nothing was installed; try again, or choose another source with claude.source"},
+		{claude.ErrUnreachable, codeDownload, "check the network and the proxy variables, or set claude.source to \"npm\" and npm's registry to one that can be reached"},
+		{claude.ErrNotFound, codeDownload, "see claude.version and claude.source in the configuration"},
+		{lima.ErrBoot, codeVM, "claude-vm doctor shows what may be missing; --verbose shows Lima's log"},
+		{session.ErrLost, codeVM, ""},
+		{ui.ErrNotInteractive, codeUsage, ""},
+	} {
+		if errors.Is(err, known.err) {
+			return known.code, known.hint
+		}
+	}
+	return codeFailure, ""
+}
+
+func installLima(goos string) string {
+	if goos == "darwin" {
+		return "brew install lima, or see https://lima-vm.io/docs/installation/"
+	}
+	return "see https://lima-vm.io/docs/installation/"
+}

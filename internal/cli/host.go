@@ -1,0 +1,160 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/themouette/claude-vm/internal/claude"
+	"github.com/themouette/claude-vm/internal/config"
+	"github.com/themouette/claude-vm/internal/git"
+	"github.com/themouette/claude-vm/internal/lima"
+	"github.com/themouette/claude-vm/internal/proc"
+	"github.com/themouette/claude-vm/internal/project"
+	"github.com/themouette/claude-vm/internal/state"
+	"github.com/themouette/claude-vm/internal/template"
+)
+
+// state returns the folder of ours.
+func (a *app) state() state.Dir {
+	if dir := proc.Getenv(a.Env, "CLAUDE_VM_HOME"); dir != "" {
+		if !filepath.IsAbs(dir) {
+			dir = filepath.Join(a.Dir, dir)
+		}
+		return state.Dir(filepath.Clean(dir))
+	}
+	return state.Dir(filepath.Join(a.Home, ".claude-vm"))
+}
+
+func (a *app) git() git.Client { return git.Client{Env: a.Env} }
+
+// project returns where we are.
+func (a *app) project(ctx context.Context) (*project.Project, error) {
+	return project.Find(ctx, a.git(), a.Dir, project.Options{Home: a.Home, AllowHome: a.flags.allowHome})
+}
+
+// config returns what the user asked for, in a project.
+func (a *app) config(p *project.Project, flags ...config.FlagValue) (*config.Config, error) {
+	file, err := p.ConfigFile()
+	if err != nil {
+		return nil, err
+	}
+	return config.Load(config.Input{
+		Home: a.Home, Cwd: a.Dir, Environ: a.Env, NoFiles: a.flags.noConfig,
+		GlobalFile:  filepath.Join(a.Home, project.ConfigName),
+		ProjectFile: file,
+		Flags:       append(a.flags.values(), flags...),
+	})
+}
+
+// store returns the instances, without looking for what it takes to start one.
+func (a *app) store(ctx context.Context) (template.Store, error) {
+	client, err := lima.Find(ctx, a.state().VMs(), a.Env)
+	if err != nil {
+		return template.Store{}, err
+	}
+	client.Log = a.ui.Verbose()
+	return template.Store{Lima: client, State: a.state()}, nil
+}
+
+// machines returns the instances, ready to start one: QEMU is there, the accelerator is chosen, and what earlier runs left
+// behind is removed.
+func (a *app) machines(ctx context.Context, cfg *config.Config) (template.Store, error) {
+	store, err := a.store(ctx)
+	if err != nil {
+		return store, err
+	}
+	if err := store.Lima.CheckQEMU(); err != nil {
+		return store, err
+	}
+	store.Lima.Accel = lima.Accel(cfg.VM.Accel)
+	if cfg.VM.Accel == "auto" {
+		accel, reason := a.accel(ctx, store.Lima)
+		if reason != "" {
+			a.ui.Warn("%s: using software emulation, which is slow", reason)
+		}
+		store.Lima.Accel = accel
+	}
+	a.sweep(ctx, store)
+	return store, nil
+}
+
+// sweep removes what dead owners left behind. That it fails is no reason to stop.
+func (a *app) sweep(ctx context.Context, store template.Store) {
+	removed, err := store.Sweep(ctx)
+	if len(removed) > 0 {
+		a.ui.Info("removed %d VM(s) that a killed claude-vm had left behind", len(removed))
+	}
+	if err != nil {
+		a.ui.Warn("removing left-over VMs: %v", err)
+	}
+}
+
+// probed is what was found out about the accelerator, and on what it depends.
+type probed struct {
+	Boot   string     `json:"boot"`
+	Accel  lima.Accel `json:"accel"`
+	Reason string     `json:"reason,omitempty"`
+}
+
+// accel returns the accelerator that works on this host. Finding out takes a tenth of a second, so that the answer is kept
+// until the host is booted again.
+func (a *app) accel(ctx context.Context, client *lima.Client) (lima.Accel, string) {
+	boot, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	path := filepath.Join(string(a.state()), "state", "accel.json")
+	id := strings.TrimSpace(string(boot))
+	var known probed
+	if err := state.ReadJSON(path, &known); err == nil && id != "" && known.Boot == id {
+		return known.Accel, known.Reason
+	}
+	accel, reason := client.ProbeAccel(ctx)
+	if ctx.Err() == nil {
+		_ = state.WriteJSON(path, probed{id, accel, reason})
+	}
+	return accel, reason
+}
+
+// needSpace makes sure that there is room for some GB.
+func (a *app) needSpace(gb int64) error {
+	free, err := freeSpace(string(a.state()))
+	if err == nil && free < gb*1_000_000_000 {
+		return fmt.Errorf("%w in %s: %d GB are needed, and %.1f GB are free", errNoSpace, a.state(), gb, float64(free)/1e9)
+	}
+	return nil
+}
+
+// freeSpace returns the bytes that we may still write in a folder, or in what will be its parent.
+func freeSpace(dir string) (int64, error) {
+	for {
+		var fs unix.Statfs_t
+		err := unix.Statfs(dir, &fs)
+		if err == nil {
+			return int64(fs.Bavail) * int64(fs.Bsize), nil
+		}
+		if parent := filepath.Dir(dir); parent != dir {
+			dir = parent
+			continue
+		}
+		return 0, err
+	}
+}
+
+// fetchClaude gets the release of Claude Code that the configuration asks for.
+func (a *app) fetchClaude(ctx context.Context, cfg *config.Config) (claude.Release, error) {
+	step := a.ui.Step("getting Claude Code (" + cfg.Claude.Version + ")")
+	defer step.Fail()
+	fetcher := claude.Fetcher{HTTP: a.http, Env: a.Env, Home: a.Home, Cache: a.state().Cache(), Progress: step.Progress}
+	release, err := fetcher.Fetch(ctx, cfg.Claude.Version, cfg.Claude.Source, lima.Arch())
+	if err != nil {
+		return release, err
+	}
+	step.Done()
+	if release.Note != "" {
+		a.ui.Warn("%s", release.Note)
+	}
+	return release, nil
+}

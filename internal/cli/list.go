@@ -1,0 +1,150 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/themouette/claude-vm/internal/lima"
+	"github.com/themouette/claude-vm/internal/template"
+	"github.com/themouette/claude-vm/internal/ui"
+)
+
+func (a *app) listCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:     "list",
+		Short:   "List the templates of all projects",
+		Example: "  claude-vm list\n  claude-vm list --json",
+		Args:    noArguments,
+		RunE: func(*cobra.Command, []string) error {
+			store := a.look()
+			entries, err := store.List(template.Template)
+			if err != nil {
+				return err
+			}
+			type row struct {
+				Name    string    `json:"name"`
+				Project string    `json:"project"`
+				Created time.Time `json:"created"`
+				Claude  string    `json:"claude"`
+				Bytes   int64     `json:"bytes"`  // of its own
+				Shared  int64     `json:"shared"` // of the layer below, which others may use too
+				Status  string    `json:"status"`
+			}
+			rows := []row{}
+			for _, e := range entries {
+				rows = append(rows, row{
+					e.Name, e.Project, e.Created, e.Claude, lima.Size(store.Lima.Dir(e.Name)),
+					lima.Size(filepath.Join(a.state().Disks(), e.Disk)), string(store.Lima.Status(e.Name)),
+				})
+			}
+			if asJSON {
+				return a.printJSON(rows)
+			}
+			if len(rows) == 0 {
+				return a.print("No claude-vm templates found\n")
+			}
+			table := make([][]string, len(rows))
+			for i, r := range rows {
+				table[i] = []string{r.Name, ui.Sanitize(r.Project), ago(r.Created), r.Claude, ui.Size(r.Bytes), ui.Size(r.Shared)}
+			}
+			return a.table([]string{"TEMPLATE", "PROJECT", "BUILT", "CLAUDE", "SIZE", "SHARED"}, table)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func (a *app) psCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:     "ps",
+		Short:   "List the sessions that are running",
+		Example: "  claude-vm ps",
+		Args:    noArguments,
+		RunE: func(*cobra.Command, []string) error {
+			store := a.look()
+			entries, err := store.List(template.Session)
+			if err != nil {
+				return err
+			}
+			type row struct {
+				Name    string    `json:"name"`
+				Dir     string    `json:"dir"`
+				Command string    `json:"command"`
+				Started time.Time `json:"started"`
+				PID     int       `json:"pid"`
+				Bytes   int64     `json:"bytes"`
+			}
+			rows := []row{}
+			for _, e := range entries {
+				if e.Kind == template.Session && store.Owned(e.Name) {
+					rows = append(rows, row{e.Name, e.Dir, e.Command, e.Created, e.PID, lima.Size(store.Lima.Dir(e.Name))})
+				}
+			}
+			if asJSON {
+				return a.printJSON(rows)
+			}
+			if len(rows) == 0 {
+				return a.print("No session is running\n")
+			}
+			table := make([][]string, len(rows))
+			for i, r := range rows {
+				table[i] = []string{r.Name, ui.Sanitize(r.Dir), ui.Sanitize(r.Command), ago(r.Started), fmt.Sprint(r.PID), ui.Size(r.Bytes)}
+			}
+			return a.table([]string{"SESSION", "FOLDER", "RUNS", "STARTED", "PID", "SIZE"}, table)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// look returns the instances for a command that only looks at them: it needs no limactl.
+func (a *app) look() *template.Store {
+	return &template.Store{Lima: &lima.Client{Home: a.state().VMs(), Env: a.Env}, State: a.state()}
+}
+
+// ago says how long ago something was, in one unit.
+func ago(t time.Time) string {
+	if t.IsZero() {
+		return "?"
+	}
+	age := max(0, time.Since(t))
+	for _, unit := range []struct {
+		length time.Duration
+		name   string
+	}{{24 * time.Hour, "d"}, {time.Hour, "h"}, {time.Minute, "min"}} {
+		if age >= unit.length {
+			return fmt.Sprintf("%d %s ago", age/unit.length, unit.name)
+		}
+	}
+	return fmt.Sprintf("%d s ago", age/time.Second)
+}
+
+func (a *app) print(format string, args ...any) error {
+	_, err := fmt.Fprintf(a.Stdout, format, args...)
+	return err
+}
+
+func (a *app) printJSON(v any) error {
+	out := json.NewEncoder(a.Stdout)
+	out.SetIndent("", "  ")
+	return out.Encode(v)
+}
+
+// table prints a table that fits the terminal, or whole where there is none.
+func (a *app) table(header []string, rows [][]string) error {
+	width := terminalWidth(a.Stdout)
+	return ui.Table(a.Stdout, header, rows, width)
+}
+
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError{cmd.CommandPath(), fmt.Errorf("%s takes no arguments, and got %q; a prompt for Claude goes in quotes", cmd.CommandPath(), args[0])}
+	}
+	return nil
+}

@@ -1,0 +1,37 @@
+package cli
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/themouette/claude-vm/internal/config"
+	"github.com/themouette/claude-vm/internal/guest"
+)
+
+func (a *app) shellCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "shell [flags] [command [argument…]]",
+		Short: "Open a shell, or run a command, in a throw-away VM",
+		Long: `Open a shell, or run a command, in a throw-away VM of this project.
+
+Several words are a command and its arguments, passed on exactly as they are. One word with
+blanks or shell syntax in it is run by the guest's shell.`,
+		Example: `  claude-vm shell
+  claude-vm shell make test
+  claude-vm shell "npm ci && npm test"`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.runSession(cmd.Context(), func(*config.Config) guest.Session {
+				switch {
+				case len(args) == 0:
+					return guest.Session{Mode: guest.Shell}
+				case len(args) == 1 && strings.ContainsAny(args[0], " \t\n|&;<>()$`\\\"'*?[]{}~#=%!"):
+					return guest.Session{Mode: guest.Line, Command: args}
+				}
+				return guest.Session{Mode: guest.Exec, Command: args}
+			})
+		},
+	}
+	cmd.Flags().SetInterspersed(false)
+	return cmd
+}

@@ -1,0 +1,212 @@
+// Package session owns the life of a session VM: a copy of a template that boots, runs one command and is destroyed,
+// whatever happens in between. It knows nothing of flags and files of configuration.
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/themouette/claude-vm/internal/guest"
+	"github.com/themouette/claude-vm/internal/lima"
+	"github.com/themouette/claude-vm/internal/mount"
+	"github.com/themouette/claude-vm/internal/proc"
+	"github.com/themouette/claude-vm/internal/project"
+	"github.com/themouette/claude-vm/internal/state"
+	"github.com/themouette/claude-vm/internal/template"
+	"github.com/themouette/claude-vm/internal/ui"
+)
+
+const (
+	// bootTime is how long a lean boot may take; without hardware help it takes some twenty seconds on an idle host.
+	bootTime = 5 * time.Minute
+	// undoTime is how long the destruction of a VM may take, whatever has ended the session.
+	undoTime = 30 * time.Second
+)
+
+var (
+	// ErrShrink means that a session asked for a smaller disk than its template's.
+	ErrShrink = errors.New("a disk can only grow")
+	// ErrLost means that the VM went away under its command.
+	ErrLost = errors.New("the connection to the VM was lost")
+)
+
+// Spec is what a session is to be.
+type Spec struct {
+	Project  *project.Project
+	Template string
+
+	DiskGB, MemoryGB, CPUs int // 0: as the template
+
+	Mounts       []mount.Mount
+	MountType    string // auto, 9p, virtiofs or reverse-sshfs
+	ForwardAgent bool
+
+	Command guest.Session
+	Files   []guest.File
+	Merge   []guest.File
+	Label   string // what runs, for people
+
+	TTY    bool // the guest's command gets our terminal
+	Stdin  io.Reader
+	Stdout io.Writer
+	Stderr io.Writer
+}
+
+// Runner runs sessions.
+type Runner struct {
+	template.Store
+	UI *ui.UI
+}
+
+// Run runs a session from its beginning to its end. The code is that of the guest's command; the error says that it never
+// came to that, or that the VM was lost.
+func (r *Runner) Run(ctx context.Context, spec Spec) (code int, err error) {
+	step := r.UI.Step("starting a VM")
+	defer step.Fail()
+	name, destroy, err := r.bringUp(ctx, spec, step)
+	defer func() { err = errors.Join(err, destroy()) }()
+	if err != nil {
+		return 0, err
+	}
+	step.Done()
+
+	takeBack := r.UI.Release()
+	defer takeBack()
+	err = r.Lima.Exec(ctx, name, lima.Command{
+		Line: spec.Command.Run(), TTY: spec.TTY, Stdin: spec.Stdin, Stdout: spec.Stdout, Stderr: spec.Stderr,
+	})
+	if ctx.Err() != nil {
+		return 0, context.Cause(ctx)
+	}
+	code = proc.ExitCode(err)
+	if code == sshFailed && r.lost(ctx, name) {
+		return 0, fmt.Errorf("%w: %s", ErrLost, name)
+	}
+	if code < 0 {
+		return 0, err
+	}
+	return code, nil
+}
+
+// sshFailed is the status of an ssh that failed itself, and of a guest command that chose the same one.
+const sshFailed = 255
+
+// lost says whether a VM cannot be reached any more.
+func (r *Runner) lost(ctx context.Context, name string) bool {
+	return r.Lima.Exec(ctx, name, lima.Command{Line: "true"}) != nil
+}
+
+// bringUp makes a session VM that is ready for its command. Read from top to bottom it is what happens at each start. The
+// function that it returns undoes whatever was done; it is never nil.
+func (r *Runner) bringUp(ctx context.Context, spec Spec, step *ui.Step) (name string, destroy func() error, err error) {
+	name = template.NewName(template.Session, spec.Project.Name(), template.Random())
+	destroy = func() error { return nil }
+
+	// Whoever finds the VM without this lock knows that its owner is gone.
+	owner, err := r.State.TryLock(name, state.Exclusive)
+	if err != nil {
+		return name, destroy, err
+	}
+	destroy = func() error {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
+		defer cancel()
+		if err := r.Lima.Delete(ctx, name); err != nil {
+			owner.Unlock() // for the next command to try again
+			return err
+		}
+		owner.Remove()
+		return nil
+	}
+
+	record, machine, err := r.copyTemplate(ctx, name, spec)
+	if err != nil {
+		return name, destroy, err
+	}
+
+	step.Detail("booting")
+	booting, err := r.Lima.Start(ctx, name)
+	if err != nil {
+		return name, destroy, err
+	}
+	within, cancel := context.WithTimeoutCause(ctx, bootTime, fmt.Errorf("nothing was heard of it for %v", bootTime))
+	defer cancel()
+	if err := booting.AwaitSSH(within, guest.Ready); err != nil {
+		return name, destroy, err
+	}
+
+	step.Detail("sharing folders")
+	if err := r.prepare(within, name, spec, record, machine); err != nil {
+		return name, destroy, err
+	}
+	return name, destroy, nil
+}
+
+// copyTemplate makes the stopped VM, while nobody can replace or remove the template.
+func (r *Runner) copyTemplate(ctx context.Context, name string, spec Spec) (template.Record, lima.Machine, error) {
+	record, lock, err := r.Find(ctx, spec.Template)
+	if err != nil {
+		return record, lima.Machine{}, err
+	}
+	defer lock.Unlock()
+	if spec.DiskGB != 0 && spec.DiskGB < record.DiskGB {
+		return record, lima.Machine{}, fmt.Errorf("%w: the template's has %d GB, and %d were asked for", ErrShrink, record.DiskGB, spec.DiskGB)
+	}
+	for field, wanted := range map[*int]int{&record.DiskGB: spec.DiskGB, &record.MemoryGB: spec.MemoryGB, &record.CPUs: spec.CPUs} {
+		if wanted != 0 {
+			*field = wanted
+		}
+	}
+	record.Kind, record.Template, record.Created = template.Session, spec.Template, time.Now().UTC()
+	record.Dir, record.Command, record.PID = spec.Project.Dir, spec.Label, os.Getpid()
+
+	machine := record.Machine()
+	machine.Mounts, machine.ForwardAgent = spec.Mounts, spec.ForwardAgent
+	machine.MountType = shareType(spec.MountType, record.Shares)
+	return record, machine, r.Copy(ctx, spec.Template, name, machine, record)
+}
+
+// shareType decides how folders are shared: as asked, or the fastest that everybody has.
+func shareType(asked string, known []string) string {
+	switch {
+	case asked != "auto":
+		return asked
+	case lima.AppleVirtiofs():
+		return "virtiofs"
+	case slices.Contains(known, "9p"):
+		return "9p"
+	}
+	return "reverse-sshfs"
+}
+
+// prepare sends the guest what it needs to know, in one go.
+func (r *Runner) prepare(ctx context.Context, name string, spec Spec, record template.Record, machine lima.Machine) error {
+	bootID, err := r.Lima.BootID(name)
+	if err != nil {
+		return err
+	}
+	p := guest.Preparation{
+		BootID: bootID,
+		Host:   hostName(spec.Project.Name()),
+		FS:     machine.MountType,
+		Grow:   record.DiskGB > record.SystemGB,
+		Files:  append(spec.Files, spec.Command.Files()...),
+		Merge:  spec.Merge,
+	}
+	for _, m := range machine.Mounts {
+		p.Mounts = append(p.Mounts, guest.Mount{Tag: lima.MountTag(m), Point: m.Guest, Options: lima.MountOptions(machine.MountType, m)})
+	}
+	err = r.Lima.Exec(ctx, name, lima.Command{Line: "bash -s", Stdin: strings.NewReader(guest.Prepare(p))})
+	if err != nil {
+		return fmt.Errorf("preparing the VM: %w", err)
+	}
+	return nil
+}
+
+// hostName is what the prompt in the guest shows: that this is not the host, and which project it is.
+func hostName(project string) string { return "vm-" + project }

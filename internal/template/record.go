@@ -1,0 +1,84 @@
+// Package template knows what a session starts from: the base layer, which is built once and shared by all projects, and
+// the template of a project, a thin copy of it. It finds, builds and removes them. It knows nothing of sessions.
+package template
+
+import (
+	"path/filepath"
+	"time"
+
+	"github.com/themouette/claude-vm/internal/lima"
+	"github.com/themouette/claude-vm/internal/state"
+)
+
+// Kind says what an instance is for. What belongs to whom stands in the record; the name's beginning keeps the kinds apart
+// for whoever looks at the folder.
+type Kind string
+
+// The kinds of instance.
+const (
+	Layer    Kind = "layer"    // shared by templates, never started
+	Template Kind = "template" // a project's, never started
+	Session  Kind = "session"  // a running copy of a template
+	Building Kind = "building" // on its way to be a layer or a template
+)
+
+var prefixes = map[Kind]string{Layer: "lay_", Template: "tpl_", Session: "ses_", Building: "bld_"}
+
+// KindOf tells the kind of an instance by its name; it returns "" for one that is not ours.
+func KindOf(name string) Kind {
+	for kind, prefix := range prefixes {
+		if len(name) > len(prefix) && name[:len(prefix)] == prefix {
+			return kind
+		}
+	}
+	return ""
+}
+
+// NewName returns an instance name of a kind, made of at most sixteen characters that say something and eight that set it
+// apart.
+func NewName(kind Kind, says, apart string) string { return prefixes[kind] + says + "_" + apart }
+
+// recordVersion changes when an older program could misread a record.
+const recordVersion = 1
+
+// Record is what we know of an instance. It lies in the instance's folder, and goes away with it.
+type Record struct {
+	Version int       `json:"version"`
+	Kind    Kind      `json:"kind"`
+	Project string    `json:"project,omitempty"` // the main checkout, or the folder that is the project
+	Created time.Time `json:"created"`
+	Layer   string    `json:"layer"`  // the fingerprint of what it is made of
+	Disk    string    `json:"disk"`   // the folder below disks/ that holds the disk it stands on
+	Claude  string    `json:"claude"` // the version of Claude Code in it
+	Home    string    `json:"home"`   // the home folder of the guest's user
+
+	DiskGB   int          `json:"disk_gb"`
+	SystemGB int          `json:"system_gb"` // the size of the file system on the disk; it grows when a session needs it
+	MemoryGB int          `json:"memory_gb"`
+	CPUs     int          `json:"cpus"`
+	Images   []lima.Image `json:"images"`
+	Shares   []string     `json:"shares"` // the kinds of shared folder that its kernel knows
+
+	// Of a session:
+	Template string `json:"template,omitempty"`
+	Dir      string `json:"dir,omitempty"`     // the working directory
+	Command  string `json:"command,omitempty"` // what runs, for people
+	PID      int    `json:"pid,omitempty"`     // of the claude-vm that owns it
+}
+
+func recordPath(client *lima.Client, name string) string {
+	return filepath.Join(client.Dir(name), "claude-vm.json")
+}
+
+// ReadRecord returns the record of an instance.
+func ReadRecord(client *lima.Client, name string) (Record, error) {
+	var r Record
+	err := state.ReadJSON(recordPath(client, name), &r)
+	return r, err
+}
+
+// WriteRecord replaces the record of an instance.
+func WriteRecord(client *lima.Client, name string, r Record) error {
+	r.Version = recordVersion
+	return state.WriteJSON(recordPath(client, name), r)
+}

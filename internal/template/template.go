@@ -1,0 +1,224 @@
+package template
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/themouette/claude-vm/internal/lima"
+	"github.com/themouette/claude-vm/internal/state"
+)
+
+var (
+	// ErrNone means that a project has no template yet.
+	ErrNone = errors.New("there is no template for this project")
+	// ErrBusy means that another process is building or removing the template.
+	ErrBusy = errors.New("another claude-vm is working on this template")
+	// ErrRunning means that somebody has started the template itself.
+	ErrRunning = errors.New("the template is running")
+)
+
+// Store finds, builds and removes templates.
+type Store struct {
+	Lima  *lima.Client
+	State state.Dir
+}
+
+// Entry is an instance and what is known of it.
+type Entry struct {
+	Name string
+	Record
+}
+
+// List returns the instances of a kind, in the order of their names. One without a readable record has only a name.
+func (s *Store) List(kind Kind) ([]Entry, error) {
+	names, err := s.Lima.Instances()
+	if err != nil {
+		return nil, err
+	}
+	var entries []Entry
+	for _, name := range names {
+		if KindOf(name) == kind {
+			record, _ := ReadRecord(s.Lima, name)
+			entries = append(entries, Entry{name, record})
+		}
+	}
+	return entries, nil
+}
+
+// Find returns the template of a name, ready to be copied, and keeps it from being replaced or removed until the lock is
+// released.
+func (s *Store) Find(ctx context.Context, name string) (Record, *state.Lock, error) {
+	lock, err := s.State.Lock(ctx, name, state.Shared)
+	if err != nil {
+		return Record{}, nil, err
+	}
+	record, err := s.usable(name)
+	if err != nil {
+		lock.Unlock()
+		return Record{}, nil, err
+	}
+	return record, lock, nil
+}
+
+func (s *Store) usable(name string) (Record, error) {
+	record, err := ReadRecord(s.Lima, name)
+	switch {
+	case state.Gone(err):
+		return Record{}, ErrNone
+	case err != nil:
+		return Record{}, err
+	case record.Version > recordVersion:
+		return Record{}, fmt.Errorf("the template %s was made by a newer claude-vm", name)
+	case s.Lima.Status(name) == lima.Running:
+		return Record{}, fmt.Errorf("%w: %s", ErrRunning, name)
+	}
+	if err := s.Lima.CheckSealed(name, filepath.Join(s.State.Disks(), record.Disk)); err != nil {
+		return Record{}, fmt.Errorf("%w that can be used: %w", ErrNone, err)
+	}
+	return record, nil
+}
+
+// Remove removes a template. Sessions that run go on: their disks are open.
+func (s *Store) Remove(ctx context.Context, name string) error {
+	lock, err := s.State.TryLock(name, state.Exclusive)
+	if errors.Is(err, state.ErrLocked) {
+		return ErrBusy
+	}
+	if err != nil {
+		return err
+	}
+	defer lock.Unlock()
+	return s.Lima.Delete(ctx, name)
+}
+
+// Reclaim removes the disks that no instance stands on any more and, if asked to, the layers that no template stands on.
+// It leaves what another process is building.
+func (s *Store) Reclaim(ctx context.Context, layers bool) error {
+	lock, err := s.State.TryLock(disksLock, state.Exclusive)
+	if errors.Is(err, state.ErrLocked) {
+		return nil // somebody is making disks: another time
+	}
+	if err != nil {
+		return err
+	}
+	defer lock.Unlock()
+	var failures []error
+	if layers {
+		failures = append(failures, s.removeUnusedLayers(ctx))
+	}
+	return errors.Join(append(failures, s.removeUnusedDisks())...)
+}
+
+func (s *Store) removeUnusedLayers(ctx context.Context) error {
+	templates, err := s.List(Template)
+	if err != nil {
+		return err
+	}
+	all, err := s.List(Layer)
+	if err != nil {
+		return err
+	}
+	var failures []error
+	for _, layer := range all {
+		if !slices.ContainsFunc(templates, func(t Entry) bool { return t.Layer == layer.Layer }) {
+			failures = append(failures, s.Lima.Delete(ctx, layer.Name))
+		}
+	}
+	return errors.Join(failures...)
+}
+
+// disksLock is held by whoever makes disks that no instance stands on yet, and by whoever removes such disks.
+const disksLock = "disks"
+
+func (s *Store) removeUnusedDisks() error {
+	names, err := s.Lima.Instances()
+	if err != nil {
+		return err
+	}
+	used := map[string]bool{}
+	for _, name := range names {
+		if record, err := ReadRecord(s.Lima, name); err == nil {
+			used[record.Disk] = true
+		}
+	}
+	folders, err := os.ReadDir(s.State.Disks())
+	if err != nil && !state.Gone(err) {
+		return err
+	}
+	var failures []error
+	for _, folder := range folders {
+		if !used[folder.Name()] {
+			failures = append(failures, os.RemoveAll(filepath.Join(s.State.Disks(), folder.Name())))
+		}
+	}
+	return errors.Join(failures...)
+}
+
+// Copy makes a stopped copy of a sealed instance, with a machine and a record of its own.
+func (s *Store) Copy(ctx context.Context, from, to string, m lima.Machine, r Record) error {
+	if err := s.Lima.Clone(ctx, from, to); err != nil {
+		return err
+	}
+	if err := s.Lima.Link(to, filepath.Join(s.State.Disks(), r.Disk)); err != nil {
+		return err
+	}
+	if err := s.Lima.Configure(to, m); err != nil {
+		return err
+	}
+	return WriteRecord(s.Lima, to, r)
+}
+
+// Sweep removes the sessions and half-built instances whose owners are gone, and returns their names.
+func (s *Store) Sweep(ctx context.Context) (removed []string, err error) {
+	names, err := s.Lima.Instances()
+	if err != nil {
+		return nil, err
+	}
+	var failures []error
+	for _, name := range names {
+		if kind := KindOf(name); kind != Session && kind != Building {
+			continue
+		}
+		lock, err := s.State.TryLock(name, state.Exclusive)
+		if errors.Is(err, state.ErrLocked) {
+			continue // its owner lives
+		}
+		if err != nil {
+			failures = append(failures, err)
+			continue
+		}
+		if err := s.Lima.Delete(ctx, name); err != nil {
+			failures = append(failures, err)
+			lock.Unlock()
+			continue
+		}
+		lock.Remove()
+		removed = append(removed, name)
+	}
+	return removed, errors.Join(failures...)
+}
+
+// Random returns eight hexadecimal digits that nobody has used before.
+func Random() string {
+	var b [4]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+// Owned says whether the process that made an instance is still there.
+func (s *Store) Owned(name string) bool {
+	lock, err := s.State.TryLock(name, state.Exclusive)
+	if errors.Is(err, state.ErrLocked) {
+		return true
+	}
+	if err == nil {
+		lock.Unlock()
+	}
+	return false
+}
