@@ -4,14 +4,14 @@
 . "$(dirname "$0")/lib.sh"
 
 case $(uname -m) in
-x86_64) qemu=qemu-system-x86 ;;
-aarch64) qemu=qemu-system-arm ;;
+x86_64) qemu="qemu-system-x86" ;;
+aarch64) qemu="qemu-system-arm" ;;
 *) die "no packages are known for $(uname -m)" ;;
 esac
 
 wanted=("$qemu" qemu-utils openssh-client git curl ca-certificates shellcheck)
 # What image.sh needs: mmdebstrap, user namespaces for it, and mke2fs.
-wanted+=(mmdebstrap uidmap e2fsprogs fdisk)
+wanted+=(mmdebstrap uidmap e2fsprogs)
 
 if ! have dpkg-query; then
 	have limactl && exit 0

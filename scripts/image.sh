@@ -2,6 +2,7 @@
 # Builds the guest image from Debian's packages: disk.qcow2, vmlinuz, initrd.img and cmdline in one folder, which is
 # what `vm.image` accepts. For hosts that cannot reach an image server. Prints the folder.
 # Runs as root or as an ordinary user with a range in /etc/subuid.
+# shellcheck disable=SC2016 # apt and mmdebstrap expand them
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -13,9 +14,10 @@ fi
 
 suite=trixie
 packages=(
-	# a machine that boots, has a network and can be configured by Lima
-	"linux-image-$(dpkg --print-architecture)" systemd-sysv systemd-resolved dbus udev cloud-init netplan.io
-	openssh-server sudo iproute2 iptables kmod e2fsprogs cloud-guest-utils uidmap busybox-static cpio
+	# a machine that boots and that we can talk to
+	"linux-image-$(dpkg --print-architecture)" systemd-sysv dbus udev openssh-server sudo iproute2 iptables kmod e2fsprogs
+	# what makes its boots short
+	busybox-static cpio
 	# file sharing
 	fuse3 sshfs
 	# what anyone expects to find
@@ -34,24 +36,22 @@ cleanup() {
 }
 trap cleanup EXIT
 
-cat >"$work/initramfs" <<'EOF'
-# Only what it takes to mount a virtio disk: a small initrd is unpacked in a fraction of the time.
-MODULES=list
-COMPRESS=lz4
+# The guest's first boot is as short as all others: what cloud-init would do at length, seed does.
+scripts=$repo/internal/guest/scripts
+cat >"$work/lean" <<'EOF'
+set -e
+kernel=$(ls /lib/modules)
+install -D -m 755 /tmp/seed.sh /usr/local/lib/claude-vm/seed
+STATIC_NET=1 ROOT=/dev/vda KERNEL=$kernel bash /tmp/lean.sh
+sed -i 's/^update_initramfs=.*/update_initramfs=no/' /etc/initramfs-tools/update-initramfs.conf # nobody boots that one
+rm -f /tmp/*.sh /tmp/lean /boot/initrd.img-* /etc/ssh/ssh_host_*
 EOF
-# The seed disk is a CD behind virtio-scsi. cloud-init looks for it before udev has loaded anything.
-printf '%s\n' virtio_pci virtio_blk ext4 virtio_scsi sr_mod isofs >"$work/modules"
 
 IFS=, list="${packages[*]}" && unset IFS
-mmdebstrap --quiet --mode="$([ "$(id -u)" = 0 ] && echo root || echo unshare)" --variant=minbase \
-	--include="initramfs-tools,$list" \
-	--essential-hook='mkdir -p "$1/etc/initramfs-tools/conf.d"' \
-	--essential-hook="copy-in $work/initramfs /etc/initramfs-tools/conf.d" \
-	--essential-hook="copy-in $work/modules /etc/initramfs-tools" \
-	--customize-hook='rm -f "$1/etc/machine-id" && : >"$1/etc/machine-id" && rm -f "$1"/etc/ssh/ssh_host_*' \
-	--customize-hook='echo localhost >"$1/etc/hostname"' \
-	--customize-hook='echo "/dev/vda / ext4 errors=remount-ro 0 1" >"$1/etc/fstab"' \
-	--customize-hook='ln -sf ../run/systemd/resolve/stub-resolv.conf "$1/etc/resolv.conf"' \
+mmdebstrap --quiet --mode="$([ "$(id -u)" = 0 ] && echo root || echo unshare)" --variant=minbase --include="$list" \
+	--customize-hook='echo claude-vm >"$1/etc/hostname"' \
+	--customize-hook="copy-in $scripts/lean.sh $scripts/seed.sh $work/lean /tmp" \
+	--customize-hook='chroot "$1" bash /tmp/lean' \
 	"$suite" "$work/rootfs.tar" "deb $mirror $suite main" "deb $mirror $suite-updates main" >&2
 
 # In one namespace, so that an ordinary user's files get their real owners on the disk.
@@ -60,7 +60,7 @@ set -eu
 mkdir root out
 tar -C root --numeric-owner -xf rootfs.tar
 cp root/boot/vmlinuz-* out/vmlinuz
-cp root/boot/initrd.img-* out/initrd.img
+cp root/boot/claude-vm-initrd.img out/initrd.img
 truncate -s 4G disk.raw
 mke2fs -q -t ext4 -L root -d root disk.raw
 qemu-img convert -O qcow2 disk.raw out/disk.qcow2
@@ -68,7 +68,7 @@ rm disk.raw
 '
 cd "$work"
 if [ "$(id -u)" = 0 ]; then sh -c "$unpack"; else unshare --map-auto --map-root-user sh -c "$unpack"; fi
-printf 'root=/dev/vda rw console=ttyS0 quiet net.ifnames=0' >out/cmdline
+printf 'console=ttyS0 quiet rw net.ifnames=0 lsm=landlock,yama' >out/cmdline
 
 partial=$out.partial.$$
 mkdir -p "$cache"

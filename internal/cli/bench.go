@@ -160,7 +160,7 @@ func (a *app) benchPlain(ctx context.Context, store template.Store, name string,
 				func() error { return store.Lima.Clone(ctx, original, clone) },
 				func() error { return store.Lima.StartPlain(ctx, clone) },
 				func() error { return store.Lima.ShellPlain(ctx, clone, &out, "uname", "-a") },
-				func() error { return store.Lima.Stop(ctx, clone) },
+				func() error { return store.Lima.StopPlain(ctx, clone) },
 				func() error { return store.Lima.Delete(ctx, clone) },
 			}
 			for _, run := range steps {

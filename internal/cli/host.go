@@ -94,6 +94,16 @@ func (a *app) sweep(ctx context.Context, store template.Store) {
 	}
 }
 
+// tidy sweeps for a command that otherwise only looks at instances, and so can do without limactl.
+func (a *app) tidy(ctx context.Context) {
+	if orphans, _ := a.look().Orphans(); len(orphans) == 0 {
+		return
+	}
+	if store, err := a.store(ctx); err == nil {
+		a.sweep(ctx, store)
+	}
+}
+
 // probed is what was found out about the accelerator, and on what it depends.
 type probed struct {
 	Boot   string     `json:"boot"`

@@ -20,7 +20,8 @@ func (a *app) listCommand() *cobra.Command {
 		Short:   "List the templates of all projects",
 		Example: "  claude-vm list\n  claude-vm list --json",
 		Args:    noArguments,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			a.tidy(cmd.Context())
 			store := a.look()
 			entries, err := store.List(template.Template)
 			if err != nil {
@@ -66,7 +67,8 @@ func (a *app) psCommand() *cobra.Command {
 		Short:   "List the sessions that are running",
 		Example: "  claude-vm ps",
 		Args:    noArguments,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			a.tidy(cmd.Context())
 			store := a.look()
 			entries, err := store.List(template.Session)
 			if err != nil {

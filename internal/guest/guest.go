@@ -66,7 +66,7 @@ func Lean(staticNet bool) string {
 	if staticNet {
 		flag = "1"
 	}
-	return render("lean.sh", one("STATIC_NET", flag), one("READY", Ready))
+	return render("lean.sh", one("STATIC_NET", flag))
 }
 
 // The places in a lean guest where it keeps what it is to be booted with.

@@ -57,6 +57,12 @@ func TestEveryScriptParses(t *testing.T) {
 	}
 }
 
+func TestTheReadyMarkIsWhatTheGuestPrints(t *testing.T) {
+	if !strings.Contains(Lean(true), "echo "+Ready+" >/dev/console") {
+		t.Errorf("lean.sh does not print %q", Ready)
+	}
+}
+
 func TestAnyArgumentArrivesUnchanged(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		text := rapid.StringOf(rapid.RuneFrom([]rune("ab \t\n'\"\\$`!*?[]{}()<>|&;#~-=%é漢\x01\x1b\x7f"))).Draw(rt, "argument")

@@ -18,6 +18,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/mod/semver"
 
@@ -33,16 +34,19 @@ const maxSocketPath = 104
 // longestSocket is the longest socket name in an instance folder: ssh appends sixteen characters while it creates it.
 const longestSocket = "ssh.sock.1234567890123456"
 
+// powerOff is how long a guest may take to shut down.
+const powerOff = 2 * time.Minute
+
 // MaxName is the length of the longest instance name that we make.
 const MaxName = 30
 
 var (
 	// ErrNoLima means that there is no limactl on PATH.
-	ErrNoLima = errors.New("Lima is not installed: there is no limactl on PATH") //nolint:staticcheck // a name
+	ErrNoLima = errors.New("there is no limactl on PATH: Lima is not installed")
 	// ErrNoQEMU means that there is no QEMU for this machine on PATH.
 	ErrNoQEMU = errors.New("QEMU is not installed")
 	// ErrOldLima means that limactl is older than MinVersion.
-	ErrOldLima = errors.New("Lima is too old") //nolint:staticcheck // a name
+	ErrOldLima = errors.New("this Lima is too old")
 	// ErrHomeTooLong means that sockets would not fit below the folder given.
 	ErrHomeTooLong = errors.New("the path of the state folder is too long for Lima's sockets")
 )
@@ -163,10 +167,18 @@ func (c *Client) Configure(name string, m Machine) error {
 	return os.WriteFile(filepath.Join(c.Dir(name), "lima.yaml"), m.yaml(), 0o600)
 }
 
-// Stop shuts an instance down in an orderly way, so that its disk is complete.
+// Stop shuts an instance down in an orderly way, so that its disk is complete. The guest does it itself: nobody in a lean
+// one listens to the power button, which is all that limactl has.
 func (c *Client) Stop(ctx context.Context, name string) error {
-	if err := c.run(ctx, "stop", "--tty=false", name); err != nil {
-		return fmt.Errorf("stopping the VM: %w", err)
+	asked := c.Exec(ctx, name, Command{Line: "sudo systemctl --no-block poweroff"})
+	within, cancel := context.WithTimeout(ctx, powerOff)
+	defer cancel()
+	for c.Status(name) == Running {
+		select {
+		case <-within.Done():
+			return errors.Join(fmt.Errorf("stopping the VM: it still runs after %v", powerOff), asked, ctx.Err())
+		case <-time.After(poll):
+		}
 	}
 	return nil
 }
@@ -263,25 +275,6 @@ func (c *Client) Start(ctx context.Context, name string) (*Starting, error) {
 		return nil, fmt.Errorf("starting the VM: %w", err)
 	}
 	return &Starting{client: c, name: name, proc: p}, nil
-}
-
-// StartPlain boots an instance and waits until limactl calls it ready: what Lima does by itself.
-func (c *Client) StartPlain(ctx context.Context, name string) error {
-	booting, err := c.Start(ctx, name)
-	if err != nil {
-		return err
-	}
-	if err := booting.proc.Wait(); err != nil {
-		return booting.failure(fmt.Errorf("%w: %w", ErrBoot, err))
-	}
-	return nil
-}
-
-// ShellPlain runs a command through limactl: what Lima does by itself.
-func (c *Client) ShellPlain(ctx context.Context, name string, stdout io.Writer, argv ...string) error {
-	cmd := c.command(append([]string{"shell", "--workdir=/", name}, argv...)...)
-	cmd.Stdout = stdout
-	return proc.Run(ctx, cmd)
 }
 
 func (s *Starting) failure(err error) error {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/themouette/claude-vm/internal/proc"
@@ -106,7 +107,8 @@ func (c *Client) closeMaster(ctx context.Context, name string) {
 // ssh is a call of ssh with the configuration that Lima writes for the instance.
 func (c *Client) ssh(name string, options ...string) proc.Cmd {
 	argv := append([]string{"ssh", "-F", filepath.Join(c.Dir(name), "ssh.config"), "-o", "LogLevel=ERROR"}, options...)
-	return proc.Cmd{Argv: append(argv, "lima-"+name), Env: c.Env}
+	host := "lima-" + strings.NewReplacer("_", "-", ".", "-").Replace(name) // as Lima calls it there
+	return proc.Cmd{Argv: append(argv, host), Env: c.Env}
 }
 
 // Command is something to run in an instance.

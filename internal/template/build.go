@@ -207,7 +207,11 @@ func (b *Builder) buildBase(ctx context.Context, vm string, spec Spec, record *R
 			return b.Lima.Create(ctx, vm, machine)
 		}},
 		{"booting it for the first time", func() error {
-			return b.Lima.StartPlain(ctx, vm)
+			booting, err := b.Lima.Start(ctx, vm)
+			if err != nil {
+				return err
+			}
+			return booting.AwaitSSH(ctx, guest.Ready) // an image of our own says when; for others limactl does
 		}},
 		{"installing base packages", func() error { return b.asRoot(ctx, vm, guest.Base(basePackages)) }},
 		{"installing Claude Code " + spec.Claude.Version, func() error { return b.installClaude(ctx, vm, spec.Claude) }},
@@ -299,7 +303,7 @@ func (s *Store) Plain(ctx context.Context, r Record, measure func(original, copy
 	if err := s.Lima.StartPlain(ctx, names[0]); err != nil {
 		return err
 	}
-	if err := s.Lima.Stop(ctx, names[0]); err != nil {
+	if err := s.Lima.StopPlain(ctx, names[0]); err != nil {
 		return err
 	}
 	return measure(names[0], names[1])

@@ -174,32 +174,48 @@ func (s *Store) Copy(ctx context.Context, from, to string, m lima.Machine, r Rec
 	return WriteRecord(s.Lima, to, r)
 }
 
-// Sweep removes the sessions and half-built instances whose owners are gone, and returns their names.
-func (s *Store) Sweep(ctx context.Context) (removed []string, err error) {
+// Orphans returns the sessions and half-built instances whose owners are gone.
+func (s *Store) Orphans() ([]string, error) {
 	names, err := s.Lima.Instances()
 	if err != nil {
 		return nil, err
 	}
+	return slices.DeleteFunc(names, func(name string) bool {
+		kind := KindOf(name)
+		return kind != Session && kind != Building || s.Owned(name)
+	}), nil
+}
+
+// Owned says whether the process that made an instance is still there.
+func (s *Store) Owned(name string) bool {
+	lock, err := s.State.TryLock(name, state.Exclusive)
+	if err == nil {
+		lock.Unlock()
+	}
+	return errors.Is(err, state.ErrLocked)
+}
+
+// Sweep removes the orphans and returns their names.
+func (s *Store) Sweep(ctx context.Context) (removed []string, err error) {
+	orphans, err := s.Orphans()
+	if err != nil {
+		return nil, err
+	}
 	var failures []error
-	for _, name := range names {
-		if kind := KindOf(name); kind != Session && kind != Building {
-			continue
-		}
+	for _, name := range orphans {
 		lock, err := s.State.TryLock(name, state.Exclusive)
 		if errors.Is(err, state.ErrLocked) {
-			continue // its owner lives
+			continue // somebody else is sweeping
 		}
-		if err != nil {
-			failures = append(failures, err)
-			continue
-		}
-		if err := s.Lima.Delete(ctx, name); err != nil {
-			failures = append(failures, err)
+		if err == nil {
+			if err = s.Lima.Delete(ctx, name); err == nil {
+				lock.Remove()
+				removed = append(removed, name)
+				continue
+			}
 			lock.Unlock()
-			continue
 		}
-		lock.Remove()
-		removed = append(removed, name)
+		failures = append(failures, err)
 	}
 	return removed, errors.Join(failures...)
 }
@@ -209,16 +225,4 @@ func Random() string {
 	var b [4]byte
 	_, _ = rand.Read(b[:]) // never fails
 	return hex.EncodeToString(b[:])
-}
-
-// Owned says whether the process that made an instance is still there.
-func (s *Store) Owned(name string) bool {
-	lock, err := s.State.TryLock(name, state.Exclusive)
-	if errors.Is(err, state.ErrLocked) {
-		return true
-	}
-	if err == nil {
-		lock.Unlock()
-	}
-	return false
 }

@@ -5,14 +5,14 @@
 set -euo pipefail
 export DEBIAN_FRONTEND=noninteractive
 
-missing=()
-for package in "${PACKAGES[@]}"; do
-	dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
-done
-if [ ${#missing[@]} -gt 0 ]; then
+installed=$(dpkg-query -W -f '${db:Status-Abbrev}${Package}\n' "${PACKAGES[@]}" 2>/dev/null | grep -c '^ii' || true)
+if [ "$installed" != ${#PACKAGES[@]} ]; then
 	apt-get update -q
-	apt-get install -y -q --no-install-recommends "${missing[@]}"
+	apt-get install -y -q --no-install-recommends "${PACKAGES[@]}"
 fi
+
+# The image is smaller than the disk that it was put on.
+resize2fs "$(findmnt -no SOURCE /)"
 
 cat >/etc/profile.d/claude-vm.sh <<'EOF'
 export PATH="$HOME/.local/bin:$PATH:/usr/sbin:/sbin"

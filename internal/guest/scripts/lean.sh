@@ -1,12 +1,15 @@
 #!/bin/bash
 # Makes the next boot a short one: no cloud-init, no probing for devices, no unit that a session does not need. Runs as
-# root at the end of the build of the base layer.
+# root at the end of the build of the base layer, and in the making of our own image.
 #
-# STATIC_NET  1 where QEMU's own network answers: its addresses never change, so nobody has to ask for one
-# READY       what to print on the console when ssh can be used
+# STATIC_NET    1 where QEMU's own network answers: its addresses never change, so nobody has to ask for one
+# KERNEL, ROOT  the kernel's version and the disk to boot from, where they are not those that run now
 set -euo pipefail
+kernel=${KERNEL:-$(uname -r)}
+root=${ROOT:-$(findmnt -no SOURCE /)}
 
 # cloud-init has done its work. Lima gives every boot a new instance id, and it would do all of it again.
+mkdir -p /etc/cloud
 touch /etc/cloud/cloud-init.disabled
 # A copy of this machine gets an identity of its own at its first boot.
 : >/etc/machine-id
@@ -31,6 +34,7 @@ link set eth0 up
 route add default via 192.168.5.2
 NET
 fi
+if [ -e /usr/local/lib/claude-vm/seed ]; then /usr/local/lib/claude-vm/seed; fi
 [ -s /etc/ssh/ssh_host_ed25519_key ] || ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key
 EOF
 chmod 755 /usr/local/lib/claude-vm/boot
@@ -48,7 +52,7 @@ ExecStart=/usr/local/lib/claude-vm/boot
 StandardOutput=null
 StandardError=append:/run/claude-vm-boot.log
 EOF
-cat >/etc/systemd/system/claude-vm-ssh.service <<EOF
+cat >/etc/systemd/system/claude-vm-ssh.service <<'EOF'
 [Unit]
 Description=ssh server of a claude-vm session
 DefaultDependencies=no
@@ -61,7 +65,7 @@ Type=notify
 # trying too early. Without PAM a login does not wait for services that are not running.
 ExecStart=/usr/sbin/sshd -D -o UsePAM=no -o UseDNS=no -o PrintMotd=no -o PerSourcePenalties=no -o MaxStartups=100 -o KexAlgorithms=curve25519-sha256 -o HostKey=/etc/ssh/ssh_host_ed25519_key
 # The host reads this on the serial console, and need not knock all the time.
-ExecStartPost=/bin/sh -c 'echo $READY >/dev/console'
+ExecStartPost=/bin/sh -c 'echo claude-vm: ssh is up >/dev/console'
 RuntimeDirectory=sshd
 RuntimeDirectoryMode=0755
 KillMode=process
@@ -70,7 +74,7 @@ StandardOutput=null
 StandardError=append:/run/claude-vm-boot.log
 EOF
 # Without PAM, sshd takes an account with a locked password for a closed one.
-usermod -p '*' "${SUDO_USER:?}"
+if [ -n "${SUDO_USER:-}" ]; then usermod -p '*' "$SUDO_USER"; fi
 # Nothing else is started: what a unit that somebody starts later depends on, systemd starts then.
 cat >/etc/systemd/system/claude-vm.target <<'EOF'
 [Unit]
@@ -101,8 +105,6 @@ done
 : >/etc/fstab
 
 # An initrd that loads what it takes to mount the disk, and nothing that looks for anything.
-root=$(findmnt -no SOURCE /)
-kernel=$(uname -r)
 work=$(mktemp -d)
 mkdir -p "$work"/{bin,dev,proc,sys,root,modules}
 cp "$(command -v busybox)" "$work/bin/busybox" # the static one: there are no libraries in here

@@ -1,0 +1,47 @@
+# `make demo` shows claude-vm at work, `make test` proves that it works, `make check` is the quick look while editing.
+# What is built or fetched on the way lies in a cache outside the work tree; see DEVELOPMENT.md.
+
+SHELL := /bin/bash
+GO ?= go
+
+.PHONY: build check lint test demo bench image lima deps env clean
+
+build:
+	$(GO) build -trimpath -o bin/claude-vm ./cmd/claude-vm
+
+# Seconds: formatting, vet, and every test that needs neither Lima nor QEMU.
+check: build
+	@test -z "$$(gofmt -l cmd internal test)" || { gofmt -d cmd internal test; exit 1; }
+	$(GO) vet ./...
+	$(GO) test ./...
+
+lint: deps
+	$(GO) build -C tools -o $(CURDIR)/bin/ honnef.co/go/tools/cmd/staticcheck
+	bin/staticcheck ./...
+	shellcheck -x scripts/*.sh internal/guest/scripts/*.sh .ci/run
+
+deps:
+	@scripts/deps.sh
+
+lima: deps
+	@scripts/lima.sh
+
+image: deps
+	@scripts/image.sh
+
+# Shell exports with which bin/claude-vm works from any folder: eval "$$(make -s env)"
+env: build lima
+	@scripts/env.sh
+
+# All that CI runs: the quick tests, then the real limactl, QEMU, Debian and Claude Code.
+test: lint env
+	@eval "$$(scripts/env.sh)" && CLAUDE_VM_TEST_REAL=1 $(GO) test -timeout 80m -p 1 ./...
+
+demo: env
+	@eval "$$(scripts/env.sh)" && scripts/demo.sh
+
+bench: env
+	@eval "$$(scripts/env.sh)" && scripts/bench.sh
+
+clean:
+	rm -rf bin dist

@@ -1,0 +1,238 @@
+// Package limatest is a stand-in for the programs that run virtual machines: limactl, ssh and QEMU, to be put on the PATH
+// of a test. It keeps its state in LIMA_HOME as the real ones do and has their effects as far as anybody looks at them.
+//
+// The guest is the host: what ssh is told to run, bash runs right here, with a home folder that belongs to the instance
+// and with the programs of the folder guest in front of its PATH. They do what is harmless and write down the rest, so
+// that nothing outside of LIMA_HOME, FAKE_DIR and the folder around it is changed, whoever runs the test.
+//
+// The environment tells what is to go wrong:
+//
+//	FAKE_DIR      where the traces go: log, with a line for each call, and what guest/claude and guest/sudo leave
+//	FAKE_FAIL     a regular expression: calls whose line in the log it matches fail, half done
+//	FAKE_HANG     the same: these wait until there is a file FAKE_DIR/go
+//	FAKE_BOOT     silent: nothing is heard of a guest; panic: its kernel gives up
+//	FAKE_VERSION  what limactl calls its version
+//	FAKE_CLAUDE   what guest/claude does, as a line of shell
+package limatest
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+//go:embed guest
+var guestPrograms embed.FS
+
+// Commands returns the programs, for testscript.Main.
+func Commands() map[string]func() {
+	commands := map[string]func(){}
+	for name, run := range map[string]func(*call) error{
+		"limactl": limactl, "ssh": ssh, "qemu-img": qemuImg, "qemu-system-x86_64": qemu, "qemu-system-aarch64": qemu,
+	} {
+		commands[name] = func() { os.Exit(execute(name, run)) }
+	}
+	return commands
+}
+
+// KillAll ends the virtual machines below a LIMA_HOME.
+func KillAll(home string) {
+	instances, _ := filepath.Glob(filepath.Join(home, "*", "ha.pid"))
+	for _, file := range instances {
+		if pid := alive(file); pid != 0 {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
+}
+
+// call is one run of one of the programs.
+type call struct {
+	name string
+	args []string
+	home string // LIMA_HOME
+	dir  string // FAKE_DIR
+	fail bool   // half done
+}
+
+// failure is an error with an exit status of its own.
+type failure struct {
+	code int
+	text string
+}
+
+func (f failure) Error() string { return f.text }
+
+func execute(name string, run func(*call) error) int {
+	c := &call{name: name, args: os.Args[1:], home: os.Getenv("LIMA_HOME"), dir: os.Getenv("FAKE_DIR")}
+	if name == "limactl" && len(c.args) > 0 && c.args[0] == "hostagent" {
+		c.hostAgent(filepath.Join(c.home, c.args[1]))
+		return 0
+	}
+	line := c.line()
+	if log, err := os.OpenFile(filepath.Join(c.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err == nil {
+		fmt.Fprintln(log, line)
+		log.Close()
+	}
+	for matches("FAKE_HANG", line) && !exists(filepath.Join(c.dir, "go")) {
+		time.Sleep(10 * time.Millisecond)
+	}
+	c.fail = matches("FAKE_FAIL", line)
+	err := run(c)
+	if err == nil && c.fail {
+		err = failure{1, "the reason of " + name}
+	}
+	if err == nil {
+		return 0
+	}
+	if name == "limactl" {
+		fmt.Fprintf(os.Stderr, "level=fatal msg=%q\n", err)
+	} else {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+	}
+	if f, ok := errors.AsType[failure](err); ok {
+		return f.code
+	}
+	return 1
+}
+
+var plain = regexp.MustCompile(`^[\w@%+=:,./-]+$`)
+
+// line is how a call stands in the log.
+func (c *call) line() string {
+	words := []string{c.name}
+	for _, arg := range c.args {
+		if !plain.MatchString(arg) {
+			arg = strconv.Quote(arg)
+		}
+		words = append(words, arg)
+	}
+	return strings.Join(words, " ")
+}
+
+func matches(variable, line string) bool {
+	pattern := os.Getenv(variable)
+	return pattern != "" && regexp.MustCompile(pattern).MatchString(line)
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// alive returns the process whose id is in a file, or 0.
+func alive(pidFile string) int {
+	text, _ := os.ReadFile(pidFile)
+	pid, _ := strconv.Atoi(strings.TrimSpace(string(text)))
+	if pid <= 1 || errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+		return 0
+	}
+	return pid
+}
+
+// copyFile copies what a path leads to, symbolic links followed as limactl does.
+func copyFile(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	info, err := in.Stat()
+	if err != nil {
+		return err
+	}
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, info.Mode().Perm()|0o200)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
+}
+
+// write makes the files of a map below a folder.
+func write(dir string, files map[string]string) error {
+	for name, content := range files {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// install puts the programs of the guest beside the instances and returns their folder.
+func install(home string) (string, error) {
+	bin := filepath.Join(home, "_guest")
+	if exists(bin) {
+		return bin, nil
+	}
+	draft, err := os.MkdirTemp(home, "_guest-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(draft)
+	programs, err := fs.Sub(guestPrograms, "guest")
+	if err != nil {
+		return "", err
+	}
+	err = fs.WalkDir(programs, ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		text, err := fs.ReadFile(programs, path)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(draft, path), text, 0o700)
+	})
+	if err != nil {
+		return "", err
+	}
+	if err := os.Rename(draft, bin); err != nil && !exists(bin) {
+		return "", err
+	}
+	return bin, nil
+}
+
+// qemuImg makes overlays, which name the disk below them.
+func qemuImg(c *call) error {
+	if len(c.args) != 9 || strings.Join(c.args[:7], " ") != "create -q -f qcow2 -F qcow2 -b" {
+		return errors.New("unknown arguments")
+	}
+	if !exists(c.args[7]) {
+		return fmt.Errorf("Could not open '%s': No such file or directory", c.args[7]) //nolint:staticcheck // as QEMU says it
+	}
+	return os.WriteFile(c.args[8], []byte(overlay+c.args[7]), 0o600)
+}
+
+const overlay = "backing file: "
+
+// checkDisk makes sure that a disk and all that are below it are there.
+func checkDisk(disk string) error {
+	text, err := os.ReadFile(disk)
+	if err != nil {
+		return err
+	}
+	if below, ok := strings.CutPrefix(string(text), overlay); ok {
+		return checkDisk(below)
+	}
+	return nil
+}
+
+func qemu(c *call) error {
+	if len(c.args) == 1 && c.args[0] == "--version" {
+		fmt.Println("QEMU emulator version 10.0.0 (fake)\nCopyright: none")
+	}
+	return nil
+}

@@ -1,0 +1,108 @@
+package limatest
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec" //nolint:depguard // only to find bash; it takes our place
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+// tag is the name under which Lima offers a folder to a guest.
+func tag(location, mountPoint string) string {
+	sum := sha256.Sum256([]byte(location + ":" + mountPoint))
+	return fmt.Sprintf("lima-%x", sum[:8])
+}
+
+// ssh runs a command line in a guest that has come up, with bash as the login shell.
+func ssh(c *call) error {
+	var flags, words []string
+	config := ""
+	for i := 0; i < len(c.args); i++ {
+		switch arg := c.args[i]; {
+		case arg == "--":
+			words = append(words, c.args[i+1:]...)
+			i = len(c.args)
+		case slices.Contains([]string{"-o", "-E", "-F", "-O"}, arg):
+			i++
+			flags = append(flags, arg+c.args[i])
+			if arg == "-F" {
+				config = c.args[i]
+			}
+		case strings.HasPrefix(arg, "-"):
+			flags = append(flags, arg)
+		default:
+			words = append(words, arg)
+		}
+	}
+	dir := filepath.Dir(config)
+	master := filepath.Join(dir, "ssh.sock")
+	switch {
+	case !exists(config) || len(words) == 0 || words[0] != "lima-"+filepath.Base(dir):
+		return failure{255, "Could not resolve hostname"}
+	case slices.Contains(flags, "-Oexit"):
+		return os.Remove(master)
+	case !running(dir) || !exists(filepath.Join(dir, "guest/up")):
+		return failure{255, "Connection refused"}
+	case c.fail:
+		return nil
+	case slices.Contains(flags, "-M"):
+		return os.WriteFile(master, nil, 0o600)
+	}
+	line := inGuest(dir).Replace(strings.Join(words[1:], " "))
+	switch {
+	case slices.Contains(flags, "-n"):
+		line = "exec </dev/null\n" + line
+	case line == "bash -s": // a script of ours, not somebody's data
+		script := filepath.Join(dir, fmt.Sprintf("stdin-%d.tmp", os.Getpid()))
+		text, err := io.ReadAll(os.Stdin)
+		if err == nil {
+			err = os.WriteFile(script, []byte(inGuest(dir).Replace(string(text))), 0o600)
+		}
+		if err != nil {
+			return err
+		}
+		line = fmt.Sprintf("exec <%[1]s; rm %[1]s\n%[2]s", script, line)
+	}
+	return enter(dir, "bash", "-c", line)
+}
+
+// inGuest translates the paths that only a guest has.
+func inGuest(dir string) *strings.Replacer {
+	return strings.NewReplacer("/home/lima.linux", filepath.Join(dir, "guest/home"),
+		"/boot/claude-vm-", filepath.Join(dir, "guest/boot")+"/", "/usr/sbin/modprobe", "modprobe")
+}
+
+// enter becomes a program in a guest.
+func enter(dir string, argv ...string) error {
+	bin, err := install(filepath.Dir(dir))
+	if err != nil {
+		return err
+	}
+	home := filepath.Join(dir, "guest/home")
+	env := []string{
+		"HOME=" + home, "USER=lima", "LOGNAME=lima", "SHELL=/bin/bash", "TERM=" + os.Getenv("TERM"),
+		"PATH=" + bin + ":" + os.Getenv("PATH"), "FAKE_BIN=" + bin, "FAKE_INSTANCE=" + dir,
+	}
+	for _, name := range []string{"FAKE_DIR", "FAKE_FAIL", "FAKE_HANG", "FAKE_CLAUDE"} {
+		env = append(env, name+"="+os.Getenv(name))
+	}
+	if d, err := describe(dir); err == nil && d.SSH.ForwardAgent {
+		env = append(env, "SSH_AUTH_SOCK="+os.Getenv("SSH_AUTH_SOCK"))
+	}
+	program := filepath.Join(bin, argv[0])
+	if !exists(program) {
+		if program, err = exec.LookPath(argv[0]); err != nil {
+			return failure{127, err.Error()}
+		}
+	}
+	if err := os.Chdir(home); err != nil {
+		return err
+	}
+	return errors.Join(errors.New("entering the guest"), syscall.Exec(program, argv, env))
+}
