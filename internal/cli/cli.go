@@ -4,6 +4,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -143,10 +144,16 @@ what follows -- goes to Claude in any case.`,
 // split tells our own flags and commands from what belongs to Claude. Cobra alone cannot: it would take every flag for
 // ours and every first word for a command. The result is what cobra is to parse.
 func split(root *cobra.Command, args []string) ([]string, error) {
-	ours, rest := ownFlags(root, args)
+	ours, rest, err := ownFlags(root, args)
+	if err != nil {
+		return nil, err
+	}
 	switch {
 	case len(rest) > 0 && slices.Contains([]string{"agent", "run"}, rest[0]):
-		more, others := ownFlags(root, rest[1:])
+		more, others, err := ownFlags(root, rest[1:])
+		if err != nil {
+			return nil, err
+		}
 		ours, rest = slices.Concat(ours, more), others
 	case slices.ContainsFunc(ours, func(flag string) bool { return slices.Contains([]string{"-h", "--help", "--version"}, flag) }),
 		len(rest) > 0 && isCommand(root, rest):
@@ -163,17 +170,20 @@ func split(root *cobra.Command, args []string) ([]string, error) {
 }
 
 // ownFlags separates the flags that are ours, and their values, from the first argument that is neither.
-func ownFlags(root *cobra.Command, args []string) (ours, rest []string) {
+func ownFlags(root *cobra.Command, args []string) (ours, rest []string, err error) {
 	for i := 0; i < len(args); i++ {
 		takesValue, known := lookUp(root, args[i])
 		if !known {
-			return args[:i], args[i:]
+			return args[:i], args[i:], nil
 		}
 		if takesValue {
 			i++
 		}
+		if i == len(args) {
+			return nil, nil, usageError{"claude-vm", fmt.Errorf("flag needs an argument: %s", args[i-1])}
+		}
 	}
-	return args, nil
+	return args, nil, nil
 }
 
 // lookUp says whether an argument is a flag of ours and whether the next argument is its value.

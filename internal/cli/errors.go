@@ -113,7 +113,7 @@ func diagnose(err error) (code int, hint string) {
 		{lima.ErrNoLima, codeHost, "install Lima: " + installLima(runtime.GOOS)},
 		{lima.ErrOldLima, codeHost, "update Lima: " + installLima(runtime.GOOS)},
 		{lima.ErrNoQEMU, codeHost, "install QEMU, on Debian and Ubuntu: sudo apt-get install qemu-system qemu-utils"},
-		{lima.ErrHomeTooLong, codeHost, "choose a short folder, such as: export CLAUDE_VM_HOME=/var/tmp/cvm"},
+		{lima.ErrHome, codeHost, "choose a short folder, such as: export CLAUDE_VM_HOME=/var/tmp/cvm"},
 		{lima.ErrNoImage, codeHost, "--image takes a Lima template (template:debian-13), a disk image, or a folder made by `make image`"},
 		{git.ErrNotInstalled, codeHost, "install git"},
 		{errNoSpace, codeHost, "free some, remove templates with claude-vm clean-all, or move the folder with CLAUDE_VM_HOME"},

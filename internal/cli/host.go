@@ -34,6 +34,9 @@ func (a *app) git() git.Client { return git.Client{Env: a.Env} }
 
 // project returns where we are.
 func (a *app) project(ctx context.Context) (*project.Project, error) {
+	if a.Dir == "" {
+		return nil, project.ErrGone
+	}
 	return project.Find(ctx, a.git(), a.Dir, project.Options{Home: a.Home, AllowHome: a.flags.allowHome})
 }
 

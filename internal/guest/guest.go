@@ -59,6 +59,14 @@ func Base(packages []string) string {
 	return render("base.sh", many("PACKAGES", packages))
 }
 
+// CannotShare is the exit code of InstallClaude in a guest that cannot see the shared folder.
+const CannotShare = 3
+
+// InstallClaude returns the script that installs Claude Code from a shared folder. It runs as root.
+func InstallClaude(tag, point string) string {
+	return render("install-claude.sh", one("TAG", tag), one("POINT", point))
+}
+
 // Lean returns the script that makes all later boots short. It runs as root, last in the first VM. With staticNet the
 // guest uses the addresses that QEMU's own network always has.
 func Lean(staticNet bool) string {

@@ -47,8 +47,8 @@ var (
 	ErrNoQEMU = errors.New("QEMU is not installed")
 	// ErrOldLima means that limactl is older than MinVersion.
 	ErrOldLima = errors.New("this Lima is too old")
-	// ErrHomeTooLong means that sockets would not fit below the folder given.
-	ErrHomeTooLong = errors.New("the path of the state folder is too long for Lima's sockets")
+	// ErrHome means that instances cannot lie below the folder given.
+	ErrHome = errors.New("the path of the state folder cannot be used")
 )
 
 // Client drives one limactl with one LIMA_HOME.
@@ -68,7 +68,10 @@ func Find(ctx context.Context, home string, env []string) (*Client, error) {
 	}
 	c := &Client{Home: home, Env: env, Log: io.Discard, Limactl: limactl}
 	if longest := filepath.Join(home, strings.Repeat("x", MaxName), longestSocket); len(longest) >= maxSocketPath {
-		return nil, fmt.Errorf("%w: %s leaves no room for %d characters", ErrHomeTooLong, home, MaxName+1+len(longestSocket))
+		return nil, fmt.Errorf("%w: %s is too long for Lima's sockets by %d characters", ErrHome, home, len(longest)-maxSocketPath+1)
+	}
+	if strings.Contains(home, ",") {
+		return nil, fmt.Errorf("%w: QEMU would read the comma in %s as the end of the path", ErrHome, home)
 	}
 	version, err := c.Version(ctx)
 	if err != nil {

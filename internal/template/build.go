@@ -18,6 +18,8 @@ import (
 	"github.com/themouette/claude-vm/internal/claude"
 	"github.com/themouette/claude-vm/internal/guest"
 	"github.com/themouette/claude-vm/internal/lima"
+	"github.com/themouette/claude-vm/internal/mount"
+	"github.com/themouette/claude-vm/internal/proc"
 	"github.com/themouette/claude-vm/internal/project"
 	"github.com/themouette/claude-vm/internal/state"
 	"github.com/themouette/claude-vm/internal/ui"
@@ -171,7 +173,7 @@ func fingerprint(spec Spec, images []lima.Image, diskGB int) (string, error) {
 		Claude, Arch, Driver, User, Home string
 		UID, DiskGB                      int
 	}{
-		Images: images, Scripts: []string{guest.Base(basePackages), guest.Lean(staticNet())}, Claude: spec.Claude.Digest,
+		Images: images, Scripts: []string{guest.Base(basePackages), guest.InstallClaude("", ""), guest.Lean(staticNet())}, Claude: spec.Claude.Digest,
 		Arch: lima.Arch(), Driver: lima.Driver(runtime.GOOS), User: lima.GuestUser, Home: lima.GuestHome, UID: lima.GuestUID(), DiskGB: diskGB,
 	}
 	for _, image := range images {
@@ -192,6 +194,14 @@ func fingerprint(spec Spec, images []lima.Image, diskGB int) (string, error) {
 	return hex.EncodeToString(sum[:]), nil
 }
 
+// shareForBuild is how the VM of a base layer sees the release. Guests that do not know it say so.
+func shareForBuild() string {
+	if lima.AppleVirtiofs() {
+		return "virtiofs"
+	}
+	return "9p"
+}
+
 // staticNet says whether the guest's addresses are known beforehand.
 func staticNet() bool { return lima.Driver(runtime.GOOS) == "qemu" }
 
@@ -204,6 +214,7 @@ func (b *Builder) buildBase(ctx context.Context, vm string, spec Spec, record *R
 		{"creating a VM from " + spec.Image, func() error {
 			machine := record.Machine()
 			machine.DirectBoot = record.Images[0].Kernel != nil
+			machine.Mounts, machine.MountType = []mount.Mount{releaseMount(spec.Claude)}, shareForBuild()
 			return b.Lima.Create(ctx, vm, machine)
 		}},
 		{"booting it for the first time", func() error {
@@ -238,7 +249,19 @@ func (b *Builder) asRoot(ctx context.Context, vm, script string) error {
 	return b.Lima.Exec(ctx, vm, lima.Command{Line: "sudo bash -s", Stdin: strings.NewReader(script), Stdout: b.Log, Stderr: b.Log})
 }
 
+// releaseMount is the folder of a release as the VM that it is installed in sees it.
+func releaseMount(release claude.Release) mount.Mount {
+	return mount.Mount{Host: filepath.Dir(release.Path), Guest: "/mnt/claude-vm-release"}
+}
+
+// installClaude copies Claude Code out of a shared folder or, where the guest's kernel knows none, sends it over ssh. That
+// takes five times as long without hardware help.
 func (b *Builder) installClaude(ctx context.Context, vm string, release claude.Release) error {
+	shared := releaseMount(release)
+	err := b.asRoot(ctx, vm, guest.InstallClaude(lima.MountTag(shared), shared.Guest))
+	if proc.ExitCode(err) != guest.CannotShare {
+		return err
+	}
 	binary, err := os.Open(release.Path)
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@
 # MOUNTS    tag, mount point and options of each shared folder, parents first
 # GROW      1 if the disk is larger than the file system on it
 set -euo pipefail
+umask 022
 
 if [ -n "$BOOT_ID" ]; then
 	install -d -m 700 -o "$SUDO_USER" /run/host-services

@@ -175,6 +175,9 @@ func (c *call) clone(from, to string, rename bool) error {
 	if err != nil {
 		return err
 	}
+	if rename {
+		return errors.Join(os.Remove(copied), os.Rename(dir, copied))
+	}
 	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || temporary.MatchString(path) || c.fail && d.Name() == "lima.yaml" {
 			return err
@@ -184,10 +187,7 @@ func (c *call) clone(from, to string, rename bool) error {
 			return err
 		}
 		target := filepath.Join(copied, rest)
-		switch {
-		case rename && path == dir:
-			return errors.Join(os.Remove(copied), os.Rename(dir, copied), fs.SkipAll)
-		case d.IsDir():
+		if d.IsDir() {
 			return os.MkdirAll(target, 0o700)
 		}
 		return copyFile(path, target)
@@ -226,7 +226,7 @@ func (c *call) start(name string) error {
 		_ = os.Remove(filepath.Join(dir, stale))
 	}
 	err = write(dir, map[string]string{
-		"cidata.iso": "CD001\x00instance-id: " + id + "\n\x00", "ssh.config": "Host lima-" + name + "\n",
+		"cidata.iso": "CD001\x00instance-id: " + id + "\n\x00", "ssh.config": "Host " + hostName(name) + "\n",
 		"guest/shares": shares,
 	})
 	if err != nil {

@@ -19,6 +19,11 @@ func tag(location, mountPoint string) string {
 	return fmt.Sprintf("lima-%x", sum[:8])
 }
 
+// hostName is what Lima calls an instance in its ssh.config.
+func hostName(instance string) string {
+	return "lima-" + strings.NewReplacer("_", "-", ".", "-").Replace(instance)
+}
+
 // ssh runs a command line in a guest that has come up, with bash as the login shell.
 func ssh(c *call) error {
 	var flags, words []string
@@ -43,7 +48,7 @@ func ssh(c *call) error {
 	dir := filepath.Dir(config)
 	master := filepath.Join(dir, "ssh.sock")
 	switch {
-	case !exists(config) || len(words) == 0 || words[0] != "lima-"+filepath.Base(dir):
+	case !exists(config) || len(words) == 0 || words[0] != hostName(filepath.Base(dir)):
 		return failure{255, "Could not resolve hostname"}
 	case slices.Contains(flags, "-Oexit"):
 		return os.Remove(master)

@@ -1,0 +1,89 @@
+package cli
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/themouette/claude-vm/"
+
+// mayImport is who may know whom. docs/design.md says why.
+func mayImport() map[string][]string {
+	floor := []string{"proc", "state", "ui"}
+	return map[string][]string{
+		"cmd/claude-vm":     {"cli"},
+		"internal/cli":      append(floor, "claude", "config", "git", "guest", "lima", "mount", "project", "session", "template"),
+		"internal/session":  append(floor, "guest", "lima", "mount", "project", "template"),
+		"internal/template": append(floor, "claude", "guest", "lima", "mount", "project"),
+		"internal/lima":     {"mount", "proc"},
+		"internal/project":  {"git"},
+		"internal/git":      {"proc"},
+		"internal/claude":   {"proc"},
+		"internal/guest":    {},
+		"internal/mount":    {},
+		"internal/config":   {},
+		"internal/state":    {},
+		"internal/proc":     {},
+		"internal/ui":       {},
+	}
+}
+
+// onlyIn names, for each word or import, the packages in which alone it may stand.
+func onlyIn() map[string][]string {
+	return map[string][]string{
+		`"os/exec"`:  {"internal/proc"},
+		"os.Exit(":   {"cmd/claude-vm"},
+		"os.Getenv(": {},
+		"os.Getwd(":  {"internal/cli"},
+		`\x1b[`:      {"internal/ui"},
+		`"limactl"`:  {"internal/lima"},
+	}
+}
+
+func TestArchitecture(t *testing.T) {
+	t.Parallel()
+	rules := mayImport()
+	root := os.DirFS("../..")
+	for _, top := range []string{"cmd", "internal"} {
+		err := fs.WalkDir(root, top, func(path string, entry fs.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || strings.Contains(path, "/limatest/") {
+				return err
+			}
+			pkg := filepath.Dir(path)
+			allowed, known := rules[pkg]
+			if !known {
+				t.Errorf("%s: the package has no line in mayImport", path)
+			}
+			text, err := fs.ReadFile(root, path)
+			if err != nil {
+				return err
+			}
+			file, err := parser.ParseFile(token.NewFileSet(), path, text, parser.ImportsOnly)
+			if err != nil {
+				return err
+			}
+			for _, spec := range file.Imports {
+				imported, _ := strconv.Unquote(spec.Path.Value)
+				if room, ours := strings.CutPrefix(imported, module+"internal/"); ours && !slices.Contains(allowed, room) {
+					t.Errorf("%s must not import %s", path, room)
+				}
+			}
+			for word, places := range onlyIn() {
+				if strings.Contains(string(text), word) && !slices.Contains(places, pkg) {
+					t.Errorf("%s must not contain %s", path, word)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
