@@ -8,4 +8,6 @@ export CLAUDE_VM_HOME=${CLAUDE_VM_HOME:-$cache/demo/state}
 mkdir -p "$sample"
 cd "$sample"
 [ -d .git ] || git init -q
-claude-vm bench --auto-setup "$@"
+plain=()
+if [ -n "${CLAUDE_VM_IMAGE:-}" ]; then plain=(--plain-image "$("$repo/scripts/image.sh" stock)"); fi
+claude-vm bench --auto-setup "${plain[@]}" "$@"

@@ -1,12 +1,17 @@
 #!/usr/bin/env bash
-# Builds the guest image from Debian's packages: disk.qcow2, vmlinuz, initrd.img and cmdline in one folder, which is
-# what `vm.image` accepts. For hosts that cannot reach an image server. Prints the folder.
+# Builds a guest image from Debian's packages: disk.qcow2, vmlinuz, initrd.img and cmdline in one folder, which is what
+# `vm.image` accepts. For hosts that cannot reach an image server. Prints the folder.
+#
+# image.sh        our own image, whose boots are short from the first on
+# image.sh stock  one with cloud-init, as images for Lima usually are; make bench compares with it
+#
 # Runs as root or as an ordinary user with a range in /etc/subuid.
 # shellcheck disable=SC2016 # apt and mmdebstrap expand them
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-out=$(image_dir)
+flavour=${1:-lean}
+out=$(image_dir "$flavour")
 if [ -f "$out/disk.qcow2" ]; then
 	printf '%s\n' "$out"
 	exit 0
@@ -23,12 +28,13 @@ packages=(
 	# what anyone expects to find
 	ca-certificates curl git less procps rsync bash-completion tmux jq ripgrep xz-utils unzip
 )
+if [ "$flavour" = stock ]; then packages+=(systemd-resolved cloud-init netplan.io cloud-guest-utils uidmap); fi
 
 # The mirror is the one that this host's apt is set up for.
 mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Component: main' | grep -v security | sort -u | head -n1)
 [ -n "$mirror" ] || die "apt knows no mirror: run apt-get update first"
 
-say "building the guest image from Debian $suite packages (a minute or two)"
+say "building the $flavour guest image from Debian $suite packages (a minute or two)"
 work=$(mktemp -d)
 chmod 755 "$work"
 cleanup() {
@@ -36,22 +42,36 @@ cleanup() {
 }
 trap cleanup EXIT
 
-# The guest's first boot is as short as all others: what cloud-init would do at length, seed does.
-scripts=$repo/internal/guest/scripts
-cat >"$work/lean" <<'EOF'
-set -e
-kernel=$(ls /lib/modules)
+case $flavour in
+lean) # what cloud-init would do at length, seed does
+	cat >"$work/finish" <<'EOF'
 install -D -m 755 /tmp/seed.sh /usr/local/lib/claude-vm/seed
-STATIC_NET=1 ROOT=/dev/vda KERNEL=$kernel bash /tmp/lean.sh
+STATIC_NET=1 ROOT=/dev/vda KERNEL=$(ls /lib/modules) bash /tmp/lean.sh
+mv /boot/claude-vm-initrd.img /boot/initrd
 sed -i 's/^update_initramfs=.*/update_initramfs=no/' /etc/initramfs-tools/update-initramfs.conf # nobody boots that one
-rm -f /tmp/*.sh /tmp/lean /boot/initrd.img-* /etc/ssh/ssh_host_*
+rm /boot/initrd.img-*
 EOF
+	cmdline='console=ttyS0 quiet rw net.ifnames=0 lsm=landlock,yama'
+	;;
+stock) # cloud-init looks for the seed disk, a CD behind virtio-scsi, before udev has loaded anything
+	cat >"$work/finish" <<'EOF'
+printf '%s\n' virtio_pci virtio_blk ext4 virtio_scsi sr_mod isofs >>/etc/initramfs-tools/modules
+update-initramfs -u
+mv /boot/initrd.img-* /boot/initrd
+echo '/dev/vda / ext4 errors=remount-ro 0 1' >/etc/fstab
+ln -sf ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf
+EOF
+	cmdline='root=/dev/vda rw console=ttyS0 quiet net.ifnames=0'
+	;;
+*) die "usage: image.sh [lean|stock]" ;;
+esac
 
+scripts=$repo/internal/guest/scripts
 IFS=, list="${packages[*]}" && unset IFS
 mmdebstrap --quiet --mode="$([ "$(id -u)" = 0 ] && echo root || echo unshare)" --variant=minbase --include="$list" \
-	--customize-hook='echo claude-vm >"$1/etc/hostname"' \
-	--customize-hook="copy-in $scripts/lean.sh $scripts/seed.sh $work/lean /tmp" \
-	--customize-hook='chroot "$1" bash /tmp/lean' \
+	--customize-hook='echo claude-vm >"$1/etc/hostname"; : >"$1/etc/machine-id"' \
+	--customize-hook="copy-in $scripts/lean.sh $scripts/seed.sh $work/finish /tmp" \
+	--customize-hook='chroot "$1" bash -e /tmp/finish && rm -f "$1"/tmp/* "$1"/etc/ssh/ssh_host_*' \
 	"$suite" "$work/rootfs.tar" "deb $mirror $suite main" "deb $mirror $suite-updates main" >&2
 
 # In one namespace, so that an ordinary user's files get their real owners on the disk.
@@ -60,7 +80,7 @@ set -eu
 mkdir root out
 tar -C root --numeric-owner -xf rootfs.tar
 cp root/boot/vmlinuz-* out/vmlinuz
-cp root/boot/claude-vm-initrd.img out/initrd.img
+mv root/boot/initrd out/initrd.img
 truncate -s 4G disk.raw
 mke2fs -q -t ext4 -L root -d root disk.raw
 qemu-img convert -O qcow2 disk.raw out/disk.qcow2
@@ -68,7 +88,7 @@ rm disk.raw
 '
 cd "$work"
 if [ "$(id -u)" = 0 ]; then sh -c "$unpack"; else unshare --map-auto --map-root-user sh -c "$unpack"; fi
-printf 'console=ttyS0 quiet rw net.ifnames=0 lsm=landlock,yama' >out/cmdline
+printf %s "$cmdline" >out/cmdline
 
 partial=$out.partial.$$
 mkdir -p "$cache"

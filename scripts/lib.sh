@@ -47,8 +47,8 @@ lima_bin() {
 	fi
 }
 
-# image_dir prints where image.sh puts the guest image made from its present text.
-image_dir() { printf '%s/image-%s-%s\n' "$cache" "$(uname -m)" "$(digest "$repo/scripts/image.sh" "$repo"/internal/guest/scripts/{lean,seed}.sh)"; }
+# image_dir prints where image.sh puts the guest image of a flavour that is made from its present text.
+image_dir() { printf '%s/image-%s-%s-%s\n' "$cache" "$1" "$(uname -m)" "$(digest "$repo/scripts/image.sh" "$repo"/internal/guest/scripts/{lean,seed}.sh)"; }
 
 # online says whether the stock guest image can be fetched from where Lima's template points.
 online() {

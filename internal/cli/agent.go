@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/themouette/claude-vm/internal/claude"
 	"github.com/themouette/claude-vm/internal/config"
+	"github.com/themouette/claude-vm/internal/envfile"
 	"github.com/themouette/claude-vm/internal/guest"
 	"github.com/themouette/claude-vm/internal/lima"
 	"github.com/themouette/claude-vm/internal/mount"
@@ -98,7 +100,11 @@ func (a *app) ensureTemplate(ctx context.Context, store template.Store, p *proje
 			return askErr
 		}
 	}
-	return a.setup(ctx, p, cfg)
+	mounts, err := a.addedMounts(cfg.Setup.Mounts, nil) // those of the command line are the session's
+	if err != nil {
+		return err
+	}
+	return a.setup(ctx, p, cfg, mounts)
 }
 
 // sessionSpec says what a session is to be.
@@ -112,8 +118,11 @@ func (a *app) sessionSpec(p *project.Project, cfg *config.Config, command guest.
 	}
 	command.Home = lima.GuestHome
 	command.Dir = guestPath(mounts, p.Dir)
-	command.Env = a.guestEnv()
-	if command.Scripts, err = runtimeScripts(p, cfg); err != nil {
+	if command.Env, err = a.guestEnv(); err != nil {
+		return session.Spec{}, err
+	}
+	command.Scripts, err = readScripts([]string{filepath.Join(p.Root, ".claude-vm.runtime.sh")}, cfg.Runtime.Scripts)
+	if err != nil {
 		return session.Spec{}, err
 	}
 	answers := claude.Answers{
@@ -189,12 +198,21 @@ func (a *app) mounts(p *project.Project, cfg *config.Config) ([]mount.Mount, err
 			Host: host, Guest: lima.GuestHome + "/.claude/projects/" + name, Writable: true, Origin: "Claude's conversations",
 		})
 	}
-	layers := map[config.Layer][]mount.Mount{}
-	for _, m := range cfg.Mounts {
+	added, err := a.addedMounts(cfg.Mounts, a.flags.mounts)
+	if err != nil {
+		return nil, err
+	}
+	return mount.Resolve(base, added...)
+}
+
+// addedMounts returns the mounts of the configuration files and of the command line, a list for each, the farthest first.
+func (a *app) addedMounts(configured []config.Mount, flags []string) ([][]mount.Mount, error) {
+	layers := make([][]mount.Mount, config.Flag+1)
+	for _, m := range configured {
 		layers[m.Origin.Layer] = append(layers[m.Origin.Layer],
 			mount.Mount{Host: m.Location, Guest: m.MountPoint, Writable: m.Writable, Origin: m.Origin.String()})
 	}
-	for _, spec := range a.flags.mounts {
+	for _, spec := range flags {
 		m, err := mount.ParseSpec(spec, a.Home)
 		if err != nil {
 			return nil, err
@@ -202,7 +220,7 @@ func (a *app) mounts(p *project.Project, cfg *config.Config) ([]mount.Mount, err
 		m.Origin = "--mount"
 		layers[config.Flag] = append(layers[config.Flag], m)
 	}
-	return mount.Resolve(base, layers[config.Global], layers[config.Project], layers[config.Flag])
+	return layers, nil
 }
 
 // guestPath returns where the guest finds a path of the host.
@@ -219,15 +237,14 @@ func guestPath(mounts []mount.Mount, path string) string {
 	return best
 }
 
-// runtimeScripts returns the scripts to run before the command: the project's own, those of the configuration, those of
-// the command line. One that is named twice runs once.
-func runtimeScripts(p *project.Project, cfg *config.Config) ([]guest.Script, error) {
-	var paths []string
-	auto := filepath.Join(p.Root, ".claude-vm.runtime.sh")
-	if _, err := os.Stat(auto); err == nil {
-		paths = append(paths, auto)
-	}
-	for _, item := range cfg.Runtime.Scripts {
+// readScripts reads the scripts that are found by their names, those that are there, and then the ones that were asked for.
+// One that is named twice runs once.
+func readScripts(found []string, asked []config.Item) ([]guest.Script, error) {
+	paths := slices.DeleteFunc(found, func(path string) bool {
+		_, err := os.Stat(path)
+		return err != nil
+	})
+	for _, item := range asked {
 		if !slices.Contains(paths, item.Value) {
 			paths = append(paths, item.Value)
 		}
@@ -250,12 +267,51 @@ var passedOn = []string{
 	"TERM", "COLORTERM", "LANG", "TZ",
 }
 
-func (a *app) guestEnv() []string {
+// guestEnv returns the variables that the guest's command gets. What was asked for more closely comes later, and so wins.
+func (a *app) guestEnv() ([]string, error) {
 	var env []string
 	for _, name := range passedOn {
 		if value := proc.Getenv(a.Env, name); value != "" {
 			env = append(env, name+"="+value)
 		}
 	}
-	return env
+	for _, name := range a.flags.inherit {
+		if !envfile.ValidName(name) {
+			return nil, usageError{"claude-vm", fmt.Errorf("--inherit-env: %q cannot be the name of a variable", name)}
+		}
+		i := slices.IndexFunc(a.Env, func(v string) bool { return strings.HasPrefix(v, name+"=") })
+		if i < 0 {
+			return nil, usageError{"claude-vm", fmt.Errorf("--inherit-env: the variable %s is not set here", name)}
+		}
+		env = append(env, a.Env[i])
+	}
+	for _, file := range a.flags.envFiles {
+		text, err := os.ReadFile(a.path(file))
+		if err != nil {
+			return nil, usageError{"claude-vm", fmt.Errorf("--env-file: %w", err)}
+		}
+		variables, err := envfile.Parse(string(text))
+		if err != nil {
+			return nil, usageError{"claude-vm", fmt.Errorf("--env-file %s: %w", file, err)}
+		}
+		env = append(env, variables...)
+	}
+	for _, v := range a.flags.env {
+		if name, _, found := strings.Cut(v, "="); !found || !envfile.ValidName(name) {
+			return nil, usageError{"claude-vm", fmt.Errorf("--env: %q is not NAME=VALUE", v)}
+		}
+		env = append(env, v)
+	}
+	return env, nil
+}
+
+// path returns a path of the command line as an absolute one.
+func (a *app) path(path string) string {
+	if rest, ok := strings.CutPrefix(path, "~/"); ok {
+		return filepath.Join(a.Home, rest)
+	}
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(a.Dir, path)
 }

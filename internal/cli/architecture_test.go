@@ -19,7 +19,7 @@ func mayImport() map[string][]string {
 	floor := []string{"proc", "state", "ui"}
 	return map[string][]string{
 		"cmd/claude-vm":     {"cli"},
-		"internal/cli":      append(floor, "claude", "config", "git", "guest", "lima", "mount", "project", "session", "template"),
+		"internal/cli":      append(floor, "claude", "config", "envfile", "git", "guest", "lima", "mount", "project", "session", "template"),
 		"internal/session":  append(floor, "guest", "lima", "mount", "project", "template"),
 		"internal/template": append(floor, "claude", "guest", "lima", "mount", "project"),
 		"internal/lima":     {"mount", "proc"},
@@ -29,6 +29,7 @@ func mayImport() map[string][]string {
 		"internal/guest":    {},
 		"internal/mount":    {},
 		"internal/config":   {},
+		"internal/envfile":  {},
 		"internal/state":    {},
 		"internal/proc":     {},
 		"internal/ui":       {},

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -19,27 +20,29 @@ import (
 
 func (a *app) benchCommand() *cobra.Command {
 	var runs, plainRuns int
+	var plainImage string
 	cmd := &cobra.Command{
 		Use:   "bench",
 		Short: "Measure how fast sessions start and end here",
 		Long: `Measure how fast sessions start and end here, with this project's template. For comparison the
 plain sequence is measured too: limactl clone, start, shell, stop and delete on an instance that
-Lima made of the same image in the ordinary way. All figures are medians.`,
+Lima made of an image in its ordinary way. All figures are medians.`,
 		Example: "  claude-vm bench\n  claude-vm bench --runs 5 --plain-runs 0",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.bench(cmd.Context(), runs, plainRuns)
+			return a.bench(cmd.Context(), runs, plainRuns, plainImage)
 		},
 	}
 	cmd.Flags().IntVar(&runs, "runs", 5, "sessions to measure")
 	cmd.Flags().IntVar(&plainRuns, "plain-runs", 3, "plain sequences to measure; 0: none")
+	cmd.Flags().StringVar(&plainImage, "plain-image", "", "`IMAGE` of the plain sequence, as --image takes it (default: vm.image)")
 	return cmd
 }
 
 // sample is what one run took.
 type sample struct{ first, back time.Duration }
 
-func (a *app) bench(ctx context.Context, runs, plainRuns int) error {
+func (a *app) bench(ctx context.Context, runs, plainRuns int, plainImage string) error {
 	p, err := a.project(ctx)
 	if err != nil {
 		return err
@@ -65,7 +68,7 @@ func (a *app) bench(ctx context.Context, runs, plainRuns int) error {
 		ours, bytes = append(ours, s), max(bytes, size)
 	}
 	if plainRuns > 0 {
-		if plain, err = a.benchPlain(ctx, store, p.TemplateName(), plainRuns); err != nil {
+		if plain, err = a.benchPlain(ctx, store, p.TemplateName(), cmp.Or(plainImage, cfg.VM.Image), plainRuns); err != nil {
 			return err
 		}
 	}
@@ -145,12 +148,15 @@ func sessionSize(store template.Store) int64 {
 }
 
 // benchPlain measures what Lima does by itself.
-func (a *app) benchPlain(ctx context.Context, store template.Store, name string, runs int) (samples []sample, err error) {
+func (a *app) benchPlain(ctx context.Context, store template.Store, name, image string, runs int) (samples []sample, err error) {
 	record, lock, err := store.Find(ctx, name)
 	if err != nil {
 		return nil, err
 	}
 	lock.Unlock()
+	if record.Images, err = store.Lima.Images(ctx, image); err != nil {
+		return nil, err
+	}
 	err = store.Plain(ctx, record, func(original, clone string) error {
 		for range runs {
 			step := a.ui.Step("the plain sequence")

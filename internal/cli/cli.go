@@ -4,6 +4,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -36,6 +37,7 @@ type globalFlags struct {
 	disk, memory, cpus     string
 	image                  string
 	mounts, runtimeScripts []string
+	env, envFiles, inherit []string
 }
 
 func (f *globalFlags) register(set *pflag.FlagSet) {
@@ -52,6 +54,9 @@ func (f *globalFlags) register(set *pflag.FlagSet) {
 	set.BoolVar(&f.noConversations, "no-conversations", false, "keep the project's conversation history out of the VM")
 	set.StringArrayVar(&f.mounts, "mount", nil, "share a folder: `HOST[:GUEST][:ro]` (repeatable)")
 	set.StringArrayVar(&f.runtimeScripts, "runtime-script", nil, "`SCRIPT` to run in the VM before the command (repeatable)")
+	set.StringArrayVar(&f.env, "env", nil, "set a variable in the VM: `NAME=VALUE` (repeatable)")
+	set.StringArrayVar(&f.envFiles, "env-file", nil, "set the variables of a `FILE` in the VM (repeatable)")
+	set.StringArrayVar(&f.inherit, "inherit-env", nil, "pass the variable `NAME` on to the VM (repeatable)")
 }
 
 // values returns the flags that stand for a configuration key.
@@ -87,7 +92,7 @@ func Main(ctx context.Context, p Process) int {
 	root.SetOut(p.Stdout)
 	root.SetErr(p.Stderr)
 	if err := root.ExecuteContext(ctx); err != nil {
-		return a.fail(err)
+		return a.fail(errors.Join(context.Cause(ctx), err)) // what a signal has ended fails in many ways
 	}
 	return 0
 }

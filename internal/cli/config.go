@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"path/filepath"
-
 	"github.com/spf13/cobra"
 
 	"github.com/themouette/claude-vm/internal/config"
@@ -38,11 +36,7 @@ func (a *app) configCommand() *cobra.Command {
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
-				file := args[0]
-				if !filepath.IsAbs(file) {
-					file = filepath.Join(a.Dir, file)
-				}
-				return config.Validate(file, a.Home)
+				return config.Validate(a.path(args[0]), a.Home)
 			}
 			p, err := a.project(cmd.Context())
 			if err != nil {

@@ -33,14 +33,17 @@ func (a *app) listCommand() *cobra.Command {
 				Created time.Time `json:"created"`
 				Claude  string    `json:"claude"`
 				Bytes   int64     `json:"bytes"`  // of its own
-				Shared  int64     `json:"shared"` // of the layer below, which others may use too
+				Shared  int64     `json:"shared"` // of the disks below it, which others may use too
 				Status  string    `json:"status"`
 			}
 			rows := []row{}
 			for _, e := range entries {
+				var shared int64
+				for _, disk := range e.Disks {
+					shared += lima.Size(filepath.Join(a.state().Disks(), disk))
+				}
 				rows = append(rows, row{
-					e.Name, e.Project, e.Created, e.Claude, lima.Size(store.Lima.Dir(e.Name)),
-					lima.Size(filepath.Join(a.state().Disks(), e.Disk)), string(store.Lima.Status(e.Name)),
+					e.Name, e.Project, e.Created, e.Claude, lima.Size(store.Lima.Dir(e.Name)), shared, string(store.Lima.Status(e.Name)),
 				})
 			}
 			if asJSON {

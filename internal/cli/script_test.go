@@ -117,7 +117,7 @@ func newWorld(t *testing.T) world {
 // shortTemp returns a folder whose path is short enough for Lima's sockets, whatever the test is called.
 func shortTemp(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/tmp", "cvm")
+	dir, err := os.MkdirTemp("/tmp", "cvm-script-")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +138,7 @@ func (w world) env(dir, state string) []string {
 }
 
 func (w world) setup(e *testscript.Env) error {
-	state, err := os.MkdirTemp("/tmp", "cvm")
+	state, err := os.MkdirTemp("/tmp", "cvm-script-")
 	if err != nil {
 		return err
 	}

@@ -3,10 +3,12 @@ package cli
 import (
 	"cmp"
 	"context"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"github.com/themouette/claude-vm/internal/config"
+	"github.com/themouette/claude-vm/internal/mount"
 	"github.com/themouette/claude-vm/internal/project"
 	"github.com/themouette/claude-vm/internal/template"
 )
@@ -15,15 +17,21 @@ import (
 const buildGB = 5
 
 func (a *app) setupCommand() *cobra.Command {
-	return &cobra.Command{
+	var scripts []string
+	cmd := &cobra.Command{
 		Use:   "setup [flags]",
 		Short: "Build the template VM of this project",
 		Long: `Build the template VM that every session of this project starts from.
 
 The base of it, with Claude Code in it, is built once and shared by all projects. An existing
-template stays in use until its successor is complete.`,
+template stays in use until its successor is complete.
+
+Setup scripts run in the VM, in this order: ~/.claude-vm.setup.sh, .claude-vm.setup.sh of the
+project, those of the configuration, those of the command line. Folders given with --mount are
+shared only while they run.`,
 		Example: `  claude-vm setup
-  claude-vm setup --disk 40 --memory 16`,
+  claude-vm setup --disk 40 --memory 16
+  claude-vm setup --setup-script ./install-extras.sh --mount ~/packages:/tmp/packages:ro`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
@@ -31,17 +39,41 @@ template stays in use until its successor is complete.`,
 			if err != nil {
 				return err
 			}
-			cfg, err := a.config(p)
+			var flags []config.FlagValue
+			for _, script := range scripts {
+				flags = append(flags, config.FlagValue{Key: "setup.scripts", Flag: "--setup-script", Value: script})
+			}
+			cfg, err := a.config(p, flags...)
 			if err != nil {
 				return err
 			}
-			return a.setup(ctx, p, cfg)
+			mounts, err := a.addedMounts(cfg.Setup.Mounts, a.flags.mounts)
+			if err != nil {
+				return err
+			}
+			return a.setup(ctx, p, cfg, mounts)
 		},
 	}
+	cmd.Flags().StringArrayVar(&scripts, "setup-script", nil, "`SCRIPT` to run in the VM at the end (repeatable)")
+	return cmd
 }
 
 // setup builds the template of a project and says what it made.
-func (a *app) setup(ctx context.Context, p *project.Project, cfg *config.Config) error {
+func (a *app) setup(ctx context.Context, p *project.Project, cfg *config.Config, mounts [][]mount.Mount) error {
+	shared, err := mount.Resolve(nil, mounts...)
+	if err != nil {
+		return err
+	}
+	scripts, err := readScripts([]string{
+		filepath.Join(a.Home, ".claude-vm.setup.sh"), filepath.Join(p.Root, ".claude-vm.setup.sh"),
+	}, cfg.Setup.Scripts)
+	if err != nil {
+		return err
+	}
+	var packages []string
+	for _, item := range cfg.Packages.System {
+		packages = append(packages, item.Value)
+	}
 	store, err := a.machines(ctx, cfg)
 	if err != nil {
 		return err
@@ -59,6 +91,7 @@ func (a *app) setup(ctx context.Context, p *project.Project, cfg *config.Config)
 	entry, err := builder.Build(ctx, template.Spec{
 		Project: p, Image: cfg.VM.Image, Claude: release,
 		DiskGB: cfg.VM.Disk, MemoryGB: cfg.VM.Memory, CPUs: cmp.Or(cfg.VM.CPUs, store.Lima.Accel.DefaultCPUs()),
+		Packages: packages, Scripts: scripts, Mounts: shared, MountType: cfg.VM.MountType,
 	})
 	if err != nil {
 		return err

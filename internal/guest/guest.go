@@ -59,6 +59,25 @@ func Base(packages []string) string {
 	return render("base.sh", many("PACKAGES", packages))
 }
 
+// Packages returns the script that installs Debian packages. It runs as root.
+func Packages(names []string) string {
+	return render("packages.sh", many("PACKAGES", names))
+}
+
+// SetupFiles returns setup scripts as files for Prepare, and the command line that runs each. What they print goes to
+// standard error, whose end a failure shows.
+func SetupFiles(scripts []Script) (files []File, lines []string) {
+	for i, script := range scripts {
+		path := folder + "setup-" + strconv.Itoa(i+1)
+		files = append(files, File{Path: path, Mode: "600", Content: script.Content})
+		lines = append(lines, "bash -l ~/"+path+" >&2")
+	}
+	return files, lines
+}
+
+// ForgetFiles is a command line that removes what Prepare and SetupFiles have written for one use.
+const ForgetFiles = "rm -rf ~/" + folder
+
 // CannotShare is the exit code of InstallClaude in a guest that cannot see the shared folder.
 const CannotShare = 3
 
@@ -164,15 +183,21 @@ func (s Session) Files() []File {
 		files = append(files, File{Path: path, Mode: "600", Content: script.Content})
 		scripts = append(scripts, script.Name, s.Home+"/"+path)
 	}
+	files = append(files, File{Path: folder + "end", Mode: "600", Content: render("end.sh")})
 	return append(files, File{Path: folder + "session", Mode: "600", Content: render("session.sh",
 		one("claude_vm_dir", s.Dir), many("claude_vm_env", s.Env), many("claude_vm_scripts", scripts),
 		one("claude_vm_mode", string(s.Mode)), many("claude_vm_command", s.Command))})
 }
 
-// Run returns the command line that runs the session's script. It holds nothing that must stay private.
-func (s Session) Run() string {
+// Run returns the command line that runs the session's script. It holds nothing that must stay private. On a terminal the
+// end of the command ends the connection; elsewhere the background jobs have to be ended first.
+func (s Session) Run(terminal bool) string {
+	run := "bash -l ~/" + folder + "session"
 	if s.Mode == Shell {
-		return "exec bash --init-file ~/" + folder + "session -i"
+		run = "bash --init-file ~/" + folder + "session -i"
 	}
-	return "exec bash -l ~/" + folder + "session"
+	if terminal {
+		return "exec " + run
+	}
+	return run + "; code=$?; sudo bash ~/" + folder + "end $$ $PPID; exit $code"
 }

@@ -157,12 +157,22 @@ func (c *Client) Clone(ctx context.Context, from, to string) error {
 	return nil
 }
 
-// Rename gives a stopped instance another name.
-func (c *Client) Rename(ctx context.Context, from, to string) error {
-	if err := c.run(ctx, "rename", "--tty=false", from, to); err != nil {
-		return fmt.Errorf("renaming the VM: %w", err)
+// Replace gives a stopped instance the name of another one, which is removed. An instance is its folder: limactl's own
+// rename moves the files one by one, and could fail half-way.
+func (c *Client) Replace(ctx context.Context, draft, name string) error {
+	old := draft + "-old"
+	err := os.Rename(c.Dir(name), c.Dir(old))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
-	return nil
+	replaced := err == nil
+	if err = os.Rename(c.Dir(draft), c.Dir(name)); err != nil && replaced {
+		return errors.Join(err, os.Rename(c.Dir(old), c.Dir(name)))
+	}
+	if err != nil {
+		return err
+	}
+	return c.Delete(ctx, old)
 }
 
 // Configure replaces the machine that a stopped instance describes. Its image is not looked at again.

@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/themouette/claude-vm/internal/guest"
@@ -22,12 +20,8 @@ import (
 	"github.com/themouette/claude-vm/internal/ui"
 )
 
-const (
-	// bootTime is how long a lean boot may take; without hardware help it takes some twenty seconds on an idle host.
-	bootTime = 5 * time.Minute
-	// undoTime is how long the destruction of a VM may take, whatever has ended the session.
-	undoTime = 30 * time.Second
-)
+// undoTime is how long the destruction of a VM may take, whatever has ended the session.
+const undoTime = 30 * time.Second
 
 var (
 	// ErrShrink means that a session asked for a smaller disk than its template's.
@@ -79,7 +73,7 @@ func (r *Runner) Run(ctx context.Context, spec Spec) (code int, err error) {
 	takeBack := r.UI.Release()
 	defer takeBack()
 	err = r.Lima.Exec(ctx, name, lima.Command{
-		Line: spec.Command.Run(), TTY: spec.TTY, Stdin: spec.Stdin, Stdout: spec.Stdout, Stderr: spec.Stderr,
+		Line: spec.Command.Run(spec.TTY), TTY: spec.TTY, Stdin: spec.Stdin, Stdout: spec.Stdout, Stderr: spec.Stderr,
 	})
 	if ctx.Err() != nil {
 		return 0, context.Cause(ctx)
@@ -130,18 +124,13 @@ func (r *Runner) bringUp(ctx context.Context, spec Spec, step *ui.Step) (name st
 	}
 
 	step.Detail("booting")
-	booting, err := r.Lima.Start(ctx, name)
+	err = r.Boot(ctx, name, machine, guest.Preparation{
+		Host:  hostName(spec.Project.Name()),
+		Grow:  record.DiskGB > record.SystemGB,
+		Files: append(spec.Files, spec.Command.Files()...),
+		Merge: spec.Merge,
+	})
 	if err != nil {
-		return name, destroy, err
-	}
-	within, cancel := context.WithTimeoutCause(ctx, bootTime, fmt.Errorf("nothing was heard of it for %v", bootTime))
-	defer cancel()
-	if err := booting.AwaitSSH(within, guest.Ready); err != nil {
-		return name, destroy, err
-	}
-
-	step.Detail("sharing folders")
-	if err := r.prepare(within, name, spec, record, machine); err != nil {
 		return name, destroy, err
 	}
 	return name, destroy, nil
@@ -167,45 +156,8 @@ func (r *Runner) copyTemplate(ctx context.Context, name string, spec Spec) (temp
 
 	machine := record.Machine()
 	machine.Mounts, machine.ForwardAgent = spec.Mounts, spec.ForwardAgent
-	machine.MountType = shareType(spec.MountType, record.Shares)
+	machine.MountType = record.ShareType(spec.MountType)
 	return record, machine, r.Copy(ctx, spec.Template, name, machine, record)
-}
-
-// shareType decides how folders are shared: as asked, or the fastest that everybody has.
-func shareType(asked string, known []string) string {
-	switch {
-	case asked != "auto":
-		return asked
-	case lima.AppleVirtiofs():
-		return "virtiofs"
-	case slices.Contains(known, "9p"):
-		return "9p"
-	}
-	return "reverse-sshfs"
-}
-
-// prepare sends the guest what it needs to know, in one go.
-func (r *Runner) prepare(ctx context.Context, name string, spec Spec, record template.Record, machine lima.Machine) error {
-	bootID, err := r.Lima.BootID(name)
-	if err != nil {
-		return err
-	}
-	p := guest.Preparation{
-		BootID: bootID,
-		Host:   hostName(spec.Project.Name()),
-		FS:     machine.MountType,
-		Grow:   record.DiskGB > record.SystemGB,
-		Files:  append(spec.Files, spec.Command.Files()...),
-		Merge:  spec.Merge,
-	}
-	for _, m := range machine.Mounts {
-		p.Mounts = append(p.Mounts, guest.Mount{Tag: lima.MountTag(m), Point: m.Guest, Options: lima.MountOptions(machine.MountType, m)})
-	}
-	err = r.Lima.Exec(ctx, name, lima.Command{Line: "bash -s", Stdin: strings.NewReader(guest.Prepare(p))})
-	if err != nil {
-		return fmt.Errorf("preparing the VM: %w", err)
-	}
-	return nil
 }
 
 // hostName is what the prompt in the guest shows: that this is not the host, and which project it is.

@@ -46,7 +46,16 @@ type Spec struct {
 	Image                  string // as the user names it
 	Claude                 claude.Release
 	DiskGB, MemoryGB, CPUs int
+
+	// What the project adds to the base layer:
+	Packages  []string       // Debian packages
+	Scripts   []guest.Script // run in this order, as the guest's user
+	Mounts    []mount.Mount  // shared while the scripts run, and not in sessions
+	MountType string         // how; as a session's
 }
+
+// custom says whether a template is more than its layer.
+func (s Spec) custom() bool { return len(s.Packages)+len(s.Scripts) > 0 }
 
 // Builder makes templates.
 type Builder struct {
@@ -82,19 +91,88 @@ func (b *Builder) Build(ctx context.Context, spec Spec) (Entry, error) {
 		return Entry{}, err
 	}
 
-	step := b.UI.Step("making the template " + name)
-	defer step.Fail()
 	record := layer.Record
 	record.Kind, record.Project, record.Created = Template, spec.Project.Main, time.Now().UTC()
 	record.DiskGB, record.MemoryGB, record.CPUs = spec.DiskGB, spec.MemoryGB, spec.CPUs
 	err = b.replace(ctx, name, func(draft string) error {
-		return b.Copy(ctx, layer.Name, draft, record.Machine(), record)
+		if err := b.step("copying the base layer", func() error {
+			return b.Copy(ctx, layer.Name, draft, record.Machine(), record)
+		}); err != nil || !spec.custom() {
+			return err
+		}
+		return b.customize(ctx, draft, spec, &record)
 	})
-	if err != nil {
-		return Entry{}, err
+	return Entry{name, record}, err
+}
+
+// step runs a part of a build where the user sees it.
+func (b *Builder) step(name string, run func() error) error {
+	step := b.UI.Step(name)
+	defer step.Fail()
+	if err := run(); err != nil {
+		return err
 	}
 	step.Done()
-	return Entry{name, record}, nil
+	return nil
+}
+
+// ErrScript means that a setup script has failed.
+var ErrScript = errors.New("a setup script failed")
+
+// customize boots the copy of a layer and adds what the project wants.
+func (b *Builder) customize(ctx context.Context, vm string, spec Spec, record *Record) error {
+	machine := record.Machine()
+	machine.Mounts, machine.MountType = spec.Mounts, record.ShareType(spec.MountType)
+	files, lines := guest.SetupFiles(spec.Scripts)
+	if err := b.step("booting it", func() error {
+		if err := b.Lima.Configure(vm, machine); err != nil {
+			return err
+		}
+		return b.Boot(ctx, vm, machine, guest.Preparation{Host: "vm-setup", Files: files, Grow: record.DiskGB > record.SystemGB})
+	}); err != nil {
+		return err
+	}
+	record.SystemGB = record.DiskGB
+	if len(spec.Packages) > 0 {
+		if err := b.step("installing "+strings.Join(spec.Packages, " "), func() error {
+			return b.asRoot(ctx, vm, guest.Packages(spec.Packages))
+		}); err != nil {
+			return err
+		}
+	}
+	for i, script := range spec.Scripts {
+		if err := b.step("running "+script.Name, func() error {
+			err := b.Lima.Exec(ctx, vm, lima.Command{Line: lines[i], Stdout: b.Log, Stderr: b.Log})
+			if code := proc.ExitCode(err); code > 0 {
+				return fmt.Errorf("%w: %s ended with code %d: %w", ErrScript, script.Name, code, err)
+			}
+			return err
+		}); err != nil {
+			return err
+		}
+	}
+	return b.step("stopping it", func() error {
+		if err := b.Lima.Exec(ctx, vm, lima.Command{Line: guest.ForgetFiles}); err != nil {
+			return err
+		}
+		return b.seal(ctx, vm, record)
+	})
+}
+
+// seal stops an instance and makes its disk one that others can stand on.
+func (b *Builder) seal(ctx context.Context, vm string, record *Record) error {
+	if err := b.Lima.Stop(ctx, vm); err != nil {
+		return err
+	}
+	disk := record.Layer[:16] + "-" + Random()
+	record.Disks = append(record.Disks, disk)
+	if err := b.Lima.Seal(ctx, vm, filepath.Join(b.State.Disks(), disk)); err != nil {
+		return err
+	}
+	if err := b.Lima.Configure(vm, record.Machine()); err != nil {
+		return err
+	}
+	return WriteRecord(b.Lima, vm, *record)
 }
 
 // Machine returns the lean instance that a record describes, with nothing shared.
@@ -126,10 +204,7 @@ func (b *Builder) replace(ctx context.Context, name string, build func(draft str
 		return err
 	}
 	defer lock.Unlock()
-	if err := b.Lima.Delete(ctx, name); err != nil {
-		return err
-	}
-	return b.Lima.Rename(ctx, draft, name)
+	return b.Lima.Replace(ctx, draft, name)
 }
 
 // base returns the base layer for a spec, and builds it if there is none.
@@ -227,21 +302,14 @@ func (b *Builder) buildBase(ctx context.Context, vm string, spec Spec, record *R
 		{"installing base packages", func() error { return b.asRoot(ctx, vm, guest.Base(basePackages)) }},
 		{"installing Claude Code " + spec.Claude.Version, func() error { return b.installClaude(ctx, vm, spec.Claude) }},
 		{"making its next boots short", func() error { return b.makeLean(ctx, vm, record) }},
-		{"stopping it", func() error { return b.Lima.Stop(ctx, vm) }},
-		{"sealing its disk", func() error {
-			record.Disk = record.Layer[:16] + "-" + Random()
-			return b.Lima.Seal(ctx, vm, filepath.Join(b.State.Disks(), record.Disk))
-		}},
+		{"stopping it", func() error { return b.seal(ctx, vm, record) }},
 	}
 	for _, s := range steps {
-		step := b.UI.Step(s.name)
-		if err := s.run(); err != nil {
-			step.Fail()
+		if err := b.step(s.name, s.run); err != nil {
 			return err
 		}
-		step.Done()
 	}
-	return WriteRecord(b.Lima, vm, *record)
+	return nil
 }
 
 // asRoot runs a script as root in a VM. A failure shows the end of what it printed.

@@ -48,7 +48,7 @@ type Record struct {
 	Project string    `json:"project,omitempty"` // the main checkout, or the folder that is the project
 	Created time.Time `json:"created"`
 	Layer   string    `json:"layer"`  // the fingerprint of what it is made of
-	Disk    string    `json:"disk"`   // the folder below disks/ that holds the disk it stands on
+	Disks   []string  `json:"disks"`  // the folders below disks/ that it stands on, its own last
 	Claude  string    `json:"claude"` // the version of Claude Code in it
 	Home    string    `json:"home"`   // the home folder of the guest's user
 
@@ -64,6 +64,14 @@ type Record struct {
 	Dir      string `json:"dir,omitempty"`     // the working directory
 	Command  string `json:"command,omitempty"` // what runs, for people
 	PID      int    `json:"pid,omitempty"`     // of the claude-vm that owns it
+}
+
+// own returns the folder below disks/ that an instance's overlay lies on.
+func (r Record) own() string {
+	if len(r.Disks) == 0 {
+		return ""
+	}
+	return r.Disks[len(r.Disks)-1]
 }
 
 func recordPath(client *lima.Client, name string) string {

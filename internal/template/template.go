@@ -78,7 +78,7 @@ func (s *Store) usable(name string) (Record, error) {
 	case s.Lima.Status(name) == lima.Running:
 		return Record{}, fmt.Errorf("%w: %s", ErrRunning, name)
 	}
-	if err := s.Lima.CheckSealed(name, filepath.Join(s.State.Disks(), record.Disk)); err != nil {
+	if err := s.Lima.CheckSealed(name, filepath.Join(s.State.Disks(), record.own())); err != nil {
 		return Record{}, fmt.Errorf("%w that can be used: %w", ErrNone, err)
 	}
 	return record, nil
@@ -143,8 +143,9 @@ func (s *Store) removeUnusedDisks() error {
 	}
 	used := map[string]bool{}
 	for _, name := range names {
-		if record, err := ReadRecord(s.Lima, name); err == nil {
-			used[record.Disk] = true
+		record, _ := ReadRecord(s.Lima, name)
+		for _, disk := range record.Disks {
+			used[disk] = true
 		}
 	}
 	folders, err := os.ReadDir(s.State.Disks())
@@ -165,7 +166,7 @@ func (s *Store) Copy(ctx context.Context, from, to string, m lima.Machine, r Rec
 	if err := s.Lima.Clone(ctx, from, to); err != nil {
 		return err
 	}
-	if err := s.Lima.Link(to, filepath.Join(s.State.Disks(), r.Disk)); err != nil {
+	if err := s.Lima.Link(to, filepath.Join(s.State.Disks(), r.own())); err != nil {
 		return err
 	}
 	if err := s.Lima.Configure(to, m); err != nil {

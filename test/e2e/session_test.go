@@ -205,6 +205,7 @@ func TestKilled(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	cmd := w.command(ctx, "shell", "echo running; sleep 300")
+	cmd.WaitDelay = time.Millisecond // its ssh lives on and keeps the pipe open
 	out := &lockedBuffer{}
 	cmd.Stdout = out
 	if err := cmd.Start(); err != nil {

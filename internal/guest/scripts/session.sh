@@ -35,14 +35,15 @@ claude_vm_resume() {
 	exec "${claude_vm_again[@]}"
 }
 
-# A runtime script is sourced, so that what it sets is there for the next ones and for the command.
+# A runtime script is sourced, so that what it sets is there for the next ones and for the command. What it prints is not
+# part of the command's output.
 claude_vm_again=(bash -l "${BASH_SOURCE[0]}")
 if [ "$claude_vm_mode" = shell ]; then claude_vm_again=(bash --init-file "${BASH_SOURCE[0]}" -i); fi
 claude_vm_done=${claude_vm_done:-0}
 while ((claude_vm_done * 2 < ${#claude_vm_scripts[@]})); do
 	trap 'claude_vm_resume $?' EXIT
 	# shellcheck disable=SC1090
-	source "${claude_vm_scripts[claude_vm_done * 2 + 1]}"
+	source "${claude_vm_scripts[claude_vm_done * 2 + 1]}" >&2
 	claude_vm_check $?
 done
 export -n claude_vm_done

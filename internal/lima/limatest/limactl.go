@@ -43,8 +43,8 @@ func limactl(c *call) error {
 		return printTemplate(args[2])
 	case command == "create" && len(args) == 2:
 		return c.create(strings.TrimPrefix(flags[len(flags)-1], "--name="), args[1])
-	case (command == "clone" || command == "rename") && len(args) == 3:
-		return c.clone(args[1], args[2], command == "rename")
+	case command == "clone" && len(args) == 3:
+		return c.clone(args[1], args[2])
 	case command == "start" && len(args) == 2:
 		return c.start(args[1])
 	case command == "stop" && len(args) == 2:
@@ -163,7 +163,7 @@ func (c *call) create(name, file string) error {
 	})
 }
 
-func (c *call) clone(from, to string, rename bool) error {
+func (c *call) clone(from, to string) error {
 	dir, err := c.instance(from)
 	if err != nil {
 		return err
@@ -174,9 +174,6 @@ func (c *call) clone(from, to string, rename bool) error {
 	copied, err := c.free(to)
 	if err != nil {
 		return err
-	}
-	if rename {
-		return errors.Join(os.Remove(copied), os.Rename(dir, copied))
 	}
 	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || temporary.MatchString(path) || c.fail && d.Name() == "lima.yaml" {
@@ -193,8 +190,6 @@ func (c *call) clone(from, to string, rename bool) error {
 		return copyFile(path, target)
 	})
 }
-
-func running(dir string) bool { return alive(filepath.Join(dir, "ha.pid")) != 0 }
 
 // start runs until the guest is what Lima calls ready.
 func (c *call) start(name string) error {
@@ -276,7 +271,13 @@ func spawn(argv ...string) (*os.Process, error) {
 func (c *call) hostAgent(dir string) {
 	const console = "serial.log"
 	pid := fmt.Sprintln(os.Getpid())
-	if write(dir, map[string]string{"ha.pid": pid, "qemu.pid": pid, console: "the kernel boots\n"}) != nil {
+	file, err := os.OpenFile(filepath.Join(dir, "ha.pid"), os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return
+	}
+	defer file.Close()
+	err = errors.Join(syscall.Flock(int(file.Fd()), syscall.LOCK_EX), write(dir, map[string]string{"ha.pid": pid, "qemu.pid": pid, console: "the kernel boots\n"}))
+	if err != nil {
 		return
 	}
 	stop := make(chan os.Signal, 1)
@@ -291,7 +292,7 @@ func (c *call) hostAgent(dir string) {
 	default: // by the time that Lima finds out
 		_ = write(dir, map[string]string{"guest/up": "", "guest/ready": "", console: "login: "})
 	}
-	for exists(dir) {
+	for begin := time.Now(); exists(dir) && time.Since(begin) < 10*time.Minute; {
 		select {
 		case <-stop:
 			for _, file := range []string{"ha.pid", "qemu.pid", "ssh.sock"} {
@@ -311,7 +312,7 @@ func (c *call) stop(name string) error {
 	if c.fail {
 		return nil
 	}
-	pid := alive(filepath.Join(dir, "ha.pid"))
+	pid := process(dir)
 	if pid == 0 {
 		return errors.New("expected status `Running`, got `Stopped` (maybe use `limactl stop -f`?)")
 	}
@@ -337,7 +338,7 @@ func (c *call) delete(name string, force bool) error {
 	case c.fail:
 		return nil
 	}
-	if pid := alive(filepath.Join(dir, "ha.pid")); pid != 0 {
+	if pid := process(dir); pid != 0 {
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 			return err
 		}

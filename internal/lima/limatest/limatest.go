@@ -10,6 +10,7 @@
 //	FAKE_DIR      where the traces go: log, with a line for each call, and what guest/claude and guest/sudo leave
 //	FAKE_FAIL     a regular expression: calls whose line in the log it matches fail, half done
 //	FAKE_HANG     the same: these wait until there is a file FAKE_DIR/go
+//	FAKE_SHARES   the kinds of shared folder that the guest's kernel knows; 9p if it is not set
 //	FAKE_BOOT     silent: nothing is heard of a guest; panic: its kernel gives up
 //	FAKE_VERSION  what limactl calls its version
 //	FAKE_CLAUDE   what guest/claude does, as a line of shell
@@ -48,7 +49,7 @@ func Commands() map[string]func() {
 func KillAll(home string) {
 	instances, _ := filepath.Glob(filepath.Join(home, "*", "ha.pid"))
 	for _, file := range instances {
-		if pid := alive(file); pid != 0 {
+		if pid := process(filepath.Dir(file)); pid != 0 {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
 	}
@@ -128,15 +129,23 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// alive returns the process whose id is in a file, or 0.
-func alive(pidFile string) int {
-	text, _ := os.ReadFile(pidFile)
-	pid, _ := strconv.Atoi(strings.TrimSpace(string(text)))
-	if pid <= 1 || errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+// process returns the process of an instance, or 0. It holds a lock on the file with its id: unlike an id, that can be
+// neither another's nor a dead one's that nobody has waited for.
+func process(dir string) int {
+	file, err := os.Open(filepath.Join(dir, "ha.pid"))
+	if err != nil {
 		return 0
 	}
+	defer file.Close()
+	if syscall.Flock(int(file.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) == nil {
+		return 0
+	}
+	text, _ := io.ReadAll(file)
+	pid, _ := strconv.Atoi(strings.TrimSpace(string(text)))
 	return pid
 }
+
+func running(dir string) bool { return process(dir) != 0 }
 
 // copyFile copies what a path leads to, symbolic links followed as limactl does.
 func copyFile(from, to string) error {

@@ -94,8 +94,10 @@ func enter(dir string, argv ...string) error {
 		"HOME=" + home, "USER=lima", "LOGNAME=lima", "SHELL=/bin/bash", "TERM=" + os.Getenv("TERM"),
 		"PATH=" + bin + ":" + os.Getenv("PATH"), "FAKE_BIN=" + bin, "FAKE_INSTANCE=" + dir,
 	}
-	for _, name := range []string{"FAKE_DIR", "FAKE_FAIL", "FAKE_HANG", "FAKE_CLAUDE"} {
-		env = append(env, name+"="+os.Getenv(name))
+	for _, variable := range os.Environ() {
+		if strings.HasPrefix(variable, "FAKE_") {
+			env = append(env, variable)
+		}
 	}
 	if d, err := describe(dir); err == nil && d.SSH.ForwardAgent {
 		env = append(env, "SSH_AUTH_SOCK="+os.Getenv("SSH_AUTH_SOCK"))

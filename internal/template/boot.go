@@ -1,0 +1,53 @@
+package template
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/themouette/claude-vm/internal/guest"
+	"github.com/themouette/claude-vm/internal/lima"
+)
+
+// bootTime is how long a lean boot may take; without hardware help it takes some twenty seconds on an idle host.
+const bootTime = 5 * time.Minute
+
+// Boot starts a copy of a sealed instance and makes it ready to be used: its shared folders are mounted and its files are
+// written. It completes the preparation by what the machine says.
+func (s *Store) Boot(ctx context.Context, name string, machine lima.Machine, p guest.Preparation) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, bootTime, fmt.Errorf("nothing was heard of it for %v", bootTime))
+	defer cancel()
+	booting, err := s.Lima.Start(ctx, name)
+	if err != nil {
+		return err
+	}
+	if err := booting.AwaitSSH(ctx, guest.Ready); err != nil {
+		return err
+	}
+	if p.BootID, err = s.Lima.BootID(name); err != nil {
+		return err
+	}
+	p.FS = machine.MountType
+	for _, m := range machine.Mounts {
+		p.Mounts = append(p.Mounts, guest.Mount{Tag: lima.MountTag(m), Point: m.Guest, Options: lima.MountOptions(machine.MountType, m)})
+	}
+	if err := s.Lima.Exec(ctx, name, lima.Command{Line: "bash -s", Stdin: strings.NewReader(guest.Prepare(p))}); err != nil {
+		return fmt.Errorf("preparing the VM: %w", err)
+	}
+	return nil
+}
+
+// ShareType decides how folders are shared: as asked, or the fastest that host and guest both have.
+func (r Record) ShareType(asked string) string {
+	switch {
+	case asked != "auto":
+		return asked
+	case lima.AppleVirtiofs():
+		return "virtiofs"
+	case slices.Contains(r.Shares, "9p"):
+		return "9p"
+	}
+	return "reverse-sshfs"
+}
