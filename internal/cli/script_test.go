@@ -43,7 +43,7 @@ func TestMain(m *testing.M) {
 }
 
 // TestScript runs the finished program, with a stand-in for Lima. Each script begins in the repository $WORK/my-proj, whose
-// template is to be called $T, with the instances in $VMS and the traces of the stand-in in $FAKE_DIR. A base layer is
+// template is to be called $T and its conversations $CONVERSATIONS, with the instances in $VMS and the traces of the stand-in in $FAKE_DIR. A base layer is
 // there, and a release of Claude Code in the cache.
 func TestScript(t *testing.T) {
 	world := newWorld(t)
@@ -159,7 +159,7 @@ func (w world) setup(e *testscript.Env) error {
 		}
 	}
 	e.Vars = append(e.Vars, w.env(e.WorkDir, state)...)
-	e.Vars = append(e.Vars, "T="+(&project.Project{Main: e.Cd}).TemplateName())
+	e.Vars = append(e.Vars, "T="+(&project.Project{Main: e.Cd}).TemplateName(), "CONVERSATIONS="+claude.ConversationDir(e.Cd))
 	return os.CopyFS(filepath.Join(e.Cd, ".git"), os.DirFS(w.git))
 }
 

@@ -86,7 +86,7 @@ func firstLine(err error) string {
 	lines := strings.Split(err.Error(), "\n")
 	for _, line := range lines[1:] {
 		if line = strings.TrimSpace(line); line != "" {
-			return strings.TrimPrefix(line, qemuBinary()+": ")
+			return strings.TrimPrefix(strings.TrimPrefix(line, qemuBinary()+": "), "error: ")
 		}
 	}
 	return lines[0]

@@ -133,6 +133,7 @@ func (c *Client) Exec(ctx context.Context, name string, command Command) error {
 	cmd.Argv = append(cmd.Argv, "--", command.Line)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = command.Stdin, command.Stdout, command.Stderr
 	cmd.Foreground = command.TTY
+	cmd.Abrupt = !command.TTY // ssh would wait for an answer, and the VM is about to go
 	return proc.Run(ctx, cmd)
 }
 

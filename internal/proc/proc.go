@@ -34,6 +34,8 @@ type Cmd struct {
 	// Foreground leaves the program in our process group, so that it may read from the terminal and receives the
 	// signals that the terminal sends. Others get a group of their own: a Ctrl-C reaches them only through the context.
 	Foreground bool
+	// Abrupt kills the program at once when it is cancelled: it has nothing to tidy up.
+	Abrupt bool
 	// MapUser, when not zero, runs the program in a user namespace in which our user carries this id (Linux only).
 	MapUser int
 }
@@ -124,8 +126,11 @@ func Start(ctx context.Context, c Cmd) (*Process, error) {
 	p.cmd.SysProcAttr = attributes(c)
 	p.cmd.WaitDelay = grace
 	p.cmd.Cancel = func() error {
-		if c.Foreground {
+		switch {
+		case c.Foreground:
 			return p.cmd.Process.Signal(syscall.SIGTERM)
+		case c.Abrupt:
+			return syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
 		}
 		return syscall.Kill(-p.cmd.Process.Pid, syscall.SIGTERM)
 	}

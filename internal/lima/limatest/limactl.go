@@ -56,7 +56,7 @@ func limactl(c *call) error {
 		if err != nil {
 			return err
 		}
-		return enter(dir, args[2:]...)
+		return enter(dir, false, args[2:]...)
 	}
 	return fmt.Errorf("unknown command %q", c.args)
 }
@@ -217,7 +217,7 @@ func (c *call) start(name string) error {
 		shares += fmt.Sprintf("%s\t%s\t%s\n", tag(m.Location, m.MountPoint), m.MountPoint, m.Location)
 	}
 	id := fmt.Sprintf("iid-%d", time.Now().UnixNano())
-	for _, stale := range []string{"guest/up", "guest/ready", "serial.log", "serialv.log"} {
+	for _, stale := range []string{"guest/up.tmp", "guest/ready.tmp", "serial.log", "serialv.log"} {
 		_ = os.Remove(filepath.Join(dir, stale))
 	}
 	err = write(dir, map[string]string{
@@ -241,7 +241,7 @@ func (c *call) start(name string) error {
 		_, _ = agent.Wait()
 		close(ended)
 	}()
-	for !exists(filepath.Join(dir, "guest/ready")) {
+	for !exists(filepath.Join(dir, "guest/ready.tmp")) {
 		select {
 		case <-ended:
 			return errors.New("host agent process has exited")
@@ -288,14 +288,14 @@ func (c *call) hostAgent(dir string) {
 		_ = write(dir, map[string]string{console: "Kernel panic - not syncing: no working init found\n"})
 	case os.Getenv("FAKE_BOOT") == "silent":
 	case err == nil:
-		_ = write(dir, map[string]string{"guest/up": "", console: "the kernel boots\n" + string(marker)})
+		_ = write(dir, map[string]string{"guest/up.tmp": "", console: "the kernel boots\n" + string(marker)})
 	default: // by the time that Lima finds out
-		_ = write(dir, map[string]string{"guest/up": "", "guest/ready": "", console: "login: "})
+		_ = write(dir, map[string]string{"guest/up.tmp": "", "guest/ready.tmp": "", console: "login: "})
 	}
 	for begin := time.Now(); exists(dir) && time.Since(begin) < 10*time.Minute; {
 		select {
 		case <-stop:
-			for _, file := range []string{"ha.pid", "qemu.pid", "ssh.sock"} {
+			for _, file := range []string{"guest/up.tmp", "guest/ready.tmp", "ha.pid", "qemu.pid", "ssh.sock"} {
 				_ = os.Remove(filepath.Join(dir, file))
 			}
 			return

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec" //nolint:depguard // only to find bash; it takes our place
+	"os/exec" //nolint:depguard // it is a program that runs programs
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
+
+	"github.com/creack/pty"
+	"golang.org/x/term"
 )
 
 // tag is the name under which Lima offers a folder to a guest.
@@ -52,7 +54,7 @@ func ssh(c *call) error {
 		return failure{255, "Could not resolve hostname"}
 	case slices.Contains(flags, "-Oexit"):
 		return os.Remove(master)
-	case !running(dir) || !exists(filepath.Join(dir, "guest/up")):
+	case !running(dir) || !exists(filepath.Join(dir, "guest/up.tmp")):
 		return failure{255, "Connection refused"}
 	case c.fail:
 		return nil
@@ -74,7 +76,7 @@ func ssh(c *call) error {
 		}
 		line = fmt.Sprintf("exec <%[1]s; rm %[1]s\n%[2]s", script, line)
 	}
-	return enter(dir, "bash", "-c", line)
+	return enter(dir, slices.Contains(flags, "-tt"), "bash", "-c", line)
 }
 
 // inGuest translates the paths that only a guest has.
@@ -83,33 +85,60 @@ func inGuest(dir string) *strings.Replacer {
 		"/boot/claude-vm-", filepath.Join(dir, "guest/boot")+"/", "/usr/sbin/modprobe", "modprobe")
 }
 
-// enter becomes a program in a guest.
-func enter(dir string, argv ...string) error {
+// enter runs a program in a guest and ends as ssh does. With a terminal the guest gets one of its own, and ours passes on
+// each byte that is typed.
+func enter(dir string, terminal bool, argv ...string) error {
 	bin, err := install(filepath.Dir(dir))
 	if err != nil {
 		return err
 	}
-	home := filepath.Join(dir, "guest/home")
-	env := []string{
-		"HOME=" + home, "USER=lima", "LOGNAME=lima", "SHELL=/bin/bash", "TERM=" + os.Getenv("TERM"),
+	cmd := exec.Command(argv[0], argv[1:]...)
+	if program := filepath.Join(bin, argv[0]); exists(program) {
+		cmd = exec.Command(program, argv[1:]...)
+	}
+	cmd.Dir = filepath.Join(dir, "guest/home")
+	cmd.Env = []string{
+		"HOME=" + cmd.Dir, "USER=lima", "LOGNAME=lima", "SHELL=/bin/bash", "TERM=" + os.Getenv("TERM"),
 		"PATH=" + bin + ":" + os.Getenv("PATH"), "FAKE_BIN=" + bin, "FAKE_INSTANCE=" + dir,
 	}
 	for _, variable := range os.Environ() {
 		if strings.HasPrefix(variable, "FAKE_") {
-			env = append(env, variable)
+			cmd.Env = append(cmd.Env, variable)
 		}
 	}
 	if d, err := describe(dir); err == nil && d.SSH.ForwardAgent {
-		env = append(env, "SSH_AUTH_SOCK="+os.Getenv("SSH_AUTH_SOCK"))
+		cmd.Env = append(cmd.Env, "SSH_AUTH_SOCK="+os.Getenv("SSH_AUTH_SOCK"))
 	}
-	program := filepath.Join(bin, argv[0])
-	if !exists(program) {
-		if program, err = exec.LookPath(argv[0]); err != nil {
-			return failure{127, err.Error()}
+	if terminal {
+		err = runOnTerminal(cmd)
+	} else {
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+		err = cmd.Run()
+	}
+	if ended, ok := errors.AsType[*exec.ExitError](err); ok {
+		if ended.ExitCode() < 0 { // ssh cannot say which signal it was
+			os.Exit(255)
 		}
+		os.Exit(ended.ExitCode())
 	}
-	if err := os.Chdir(home); err != nil {
+	return err
+}
+
+func runOnTerminal(cmd *exec.Cmd) error {
+	size, err := pty.GetsizeFull(os.Stdin)
+	if err != nil {
 		return err
 	}
-	return errors.Join(errors.New("entering the guest"), syscall.Exec(program, argv, env))
+	raw, err := term.MakeRaw(int(os.Stdin.Fd()))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = term.Restore(int(os.Stdin.Fd()), raw) }()
+	tty, err := pty.StartWithSize(cmd, size)
+	if err != nil {
+		return err
+	}
+	go func() { _, _ = io.Copy(tty, os.Stdin) }()
+	_, _ = io.Copy(os.Stdout, tty) // until the last of the guest's programs has closed it
+	return cmd.Wait()
 }
