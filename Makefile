@@ -34,14 +34,14 @@ env: build lima
 	@scripts/env.sh
 
 # All that CI runs: the quick tests, then the real limactl, QEMU, Debian and Claude Code.
-test: lint env
-	@eval "$$(scripts/env.sh)" && CLAUDE_VM_TEST_REAL=1 $(GO) test -timeout 80m -p 1 ./...
+test: lint build lima
+	@set -e; env=$$(scripts/env.sh); eval "$$env"; CLAUDE_VM_TEST_REAL=1 $(GO) test -timeout 80m -p 1 ./...
 
-demo: env
-	@eval "$$(scripts/env.sh)" && scripts/demo.sh
+demo: build lima
+	@set -e; env=$$(scripts/env.sh); eval "$$env"; scripts/demo.sh
 
-bench: env
-	@eval "$$(scripts/env.sh)" && scripts/bench.sh
+bench: build lima
+	@set -e; env=$$(scripts/env.sh); eval "$$env"; scripts/bench.sh
 
 clean:
 	rm -rf bin dist

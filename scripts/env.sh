@@ -11,5 +11,6 @@ printf 'export PATH=%q:%q:"$PATH"\n' "$repo/bin" "$lima"
 if [ -n "${CLAUDE_VM_IMAGE:-}" ]; then
 	printf 'export CLAUDE_VM_IMAGE=%q\n' "$CLAUDE_VM_IMAGE"
 elif ! online "$lima/../share/lima/templates/_images/debian-13.yaml"; then
-	printf 'export CLAUDE_VM_IMAGE=%q\n' "$("$repo/scripts/image.sh")"
+	image=$("$repo/scripts/image.sh")
+	printf 'export CLAUDE_VM_IMAGE=%q\n' "$image"
 fi

@@ -31,8 +31,9 @@ packages=(
 if [ "$flavour" = stock ]; then packages+=(systemd-resolved cloud-init netplan.io cloud-guest-utils uidmap); fi
 
 # The mirror is the one that this host's apt is set up for.
-mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Component: main' | grep -v security | sort -u | head -n1)
-[ -n "$mirror" ] || die "apt knows no mirror: run apt-get update first"
+mirror=$(apt-get indextargets --no-release-info --format '$(REPO_URI)' 'Created-By: Packages' 'Component: main' |
+	grep -v security | sort -u | head -n1 || true)
+[ -n "$mirror" ] || die "apt has no mirror with the component main in its sources"
 
 say "building the $flavour guest image from Debian $suite packages (a minute or two)"
 work=$(mktemp -d)

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -125,6 +127,10 @@ func (a *app) sessionSpec(p *project.Project, cfg *config.Config, command guest.
 	if err != nil {
 		return session.Spec{}, err
 	}
+	ports, err := a.ports(cfg)
+	if err != nil {
+		return session.Spec{}, err
+	}
 	answers := claude.Answers{
 		Dirs:            []string{command.Dir, guestPath(mounts, p.Main)},
 		APIKey:          proc.Getenv(a.Env, "ANTHROPIC_API_KEY"),
@@ -140,8 +146,8 @@ func (a *app) sessionSpec(p *project.Project, cfg *config.Config, command guest.
 	}
 	spec := session.Spec{
 		Project: p, Template: p.TemplateName(), Mounts: mounts, MountType: cfg.VM.MountType,
-		ForwardAgent: a.flags.forwardAgent,
-		Command:      command,
+		ForwardAgent: a.flags.forwardAgent, Ports: ports,
+		Command: command,
 		Merge: []guest.File{
 			{Path: ".claude.json", Content: string(account)},
 			{Path: ".claude/settings.json", Content: string(settings)},
@@ -221,6 +227,31 @@ func (a *app) addedMounts(configured []config.Mount, flags []string) ([][]mount.
 		layers[config.Flag] = append(layers[config.Flag], m)
 	}
 	return layers, nil
+}
+
+// ports returns the ports to publish. One of the command line takes the place of the same host port in a file.
+func (a *app) ports(cfg *config.Config) ([]lima.Port, error) {
+	chosen := map[int]int{}
+	for _, p := range cfg.Ports {
+		chosen[p.Host] = p.Guest
+	}
+	for _, spec := range a.flags.ports {
+		host, guest, both := strings.Cut(spec, ":")
+		if !both {
+			guest = host
+		}
+		h, hostErr := strconv.ParseUint(host, 10, 16)
+		g, guestErr := strconv.ParseUint(guest, 10, 16)
+		if hostErr != nil || guestErr != nil || h == 0 || g == 0 {
+			return nil, usageError{"claude-vm", fmt.Errorf("--publish: %q is not HOST:GUEST with two ports from 1 to 65535", spec)}
+		}
+		chosen[int(h)] = int(g)
+	}
+	var ports []lima.Port
+	for _, host := range slices.Sorted(maps.Keys(chosen)) {
+		ports = append(ports, lima.Port{Host: host, Guest: chosen[host]})
+	}
+	return ports, nil
 }
 
 // guestPath returns where the guest finds a path of the host.

@@ -37,6 +37,7 @@ type globalFlags struct {
 	disk, memory, cpus     string
 	image                  string
 	mounts, runtimeScripts []string
+	ports                  []string
 	env, envFiles, inherit []string
 }
 
@@ -54,6 +55,7 @@ func (f *globalFlags) register(set *pflag.FlagSet) {
 	set.BoolVar(&f.noConversations, "no-conversations", false, "keep the project's conversation history out of the VM")
 	set.StringArrayVar(&f.mounts, "mount", nil, "share a folder: `HOST[:GUEST][:ro]` (repeatable)")
 	set.StringArrayVar(&f.runtimeScripts, "runtime-script", nil, "`SCRIPT` to run in the VM before the command (repeatable)")
+	set.StringArrayVar(&f.ports, "publish", nil, "offer a port of the VM on this host's loopback: `HOST:GUEST` (repeatable)")
 	set.StringArrayVar(&f.env, "env", nil, "set a variable in the VM: `NAME=VALUE` (repeatable)")
 	set.StringArrayVar(&f.envFiles, "env-file", nil, "set the variables of a `FILE` in the VM (repeatable)")
 	set.StringArrayVar(&f.inherit, "inherit-env", nil, "pass the variable `NAME` on to the VM (repeatable)")
@@ -135,7 +137,7 @@ what follows -- goes to Claude in any case.`,
 	a.flags.register(root.PersistentFlags())
 	root.AddCommand(
 		a.agentCommand(), a.setupCommand(), a.shellCommand(),
-		a.listCommand(), a.psCommand(), a.cleanCommand(), a.cleanAllCommand(),
+		a.infoCommand(), a.listCommand(), a.psCommand(), a.cleanCommand(), a.cleanAllCommand(),
 		a.configCommand(), a.doctorCommand(), a.benchCommand(), a.versionCommand(),
 	)
 	root.InitDefaultHelpFlag()

@@ -46,12 +46,19 @@ func (a *app) config(p *project.Project, flags ...config.FlagValue) (*config.Con
 	if err != nil {
 		return nil, err
 	}
-	return config.Load(config.Input{
+	cfg, err := config.Load(config.Input{
 		Home: a.Home, Cwd: a.Dir, Environ: a.Env, NoFiles: a.flags.noConfig,
 		GlobalFile:  filepath.Join(a.Home, project.ConfigName),
 		ProjectFile: file,
 		Flags:       append(a.flags.values(), flags...),
 	})
+	if err != nil {
+		return nil, err
+	}
+	for _, key := range cfg.WithoutEffect() {
+		a.ui.Warn("%s (%s) has no effect yet", key, cfg.Origin(key))
+	}
+	return cfg, nil
 }
 
 // store returns the instances, without looking for what it takes to start one.

@@ -32,6 +32,7 @@ type Config struct {
 	Packages Packages
 	Defaults Defaults
 	Mounts   []Mount
+	Ports    []Port
 	Claude   Claude
 	Later
 
@@ -103,6 +104,12 @@ type Mount struct {
 	MountPoint string // absolute in the guest; empty: the same as Location
 	Writable   bool
 	Origin     Origin
+}
+
+// Port is a port of the guest that the host's loopback offers.
+type Port struct {
+	Host, Guest int
+	Origin      Origin
 }
 
 // Claude says which Claude Code is installed, and from where.

@@ -43,9 +43,21 @@ func (c *Config) keys() []key {
 		{path: "claude.version", def: "latest", value: text(&c.Claude.Version, claudeVersion()), doc: "Version of Claude Code to install."},
 		{path: "claude.source", def: "auto", value: text(&c.Claude.Source, oneOf("auto", "release", "npm")), doc: "Where Claude Code comes from: Anthropic's release channel or the npm registry this host is set up for; `auto` tries them in that order."},
 		{path: "mounts", value: tables[Mount, *Mount]{&c.Mounts}, doc: "A host directory that every session sees."},
+		{path: "ports", value: tables[Port, *Port]{&c.Ports}, doc: "A port of the guest that the host's loopback offers."},
 	}...)
 	return append(keys, c.Later.keys()...)
 }
+
+func (p *Port) keys() []key {
+	return []key{
+		{path: "host", required: true, value: number(&p.Host, 1, 65535, ""), doc: "The port on the host."},
+		{path: "guest", required: true, value: number(&p.Guest, 1, 65535, ""), doc: "The port in the guest."},
+	}
+}
+
+func (p *Port) origin() *Origin       { return &p.Origin }
+func (p *Port) same(other *Port) bool { return p.Host == other.Host }
+func (p *Port) check() error          { return nil }
 
 type namedTool struct {
 	name string

@@ -14,8 +14,19 @@ import (
 type Later struct {
 	Standby Standby
 	Guard   Guard
-	Ports   []Port
 	Phase   Phases
+}
+
+// WithoutEffect returns the keys that are set and that nothing acts on yet.
+func (c *Config) WithoutEffect() []string {
+	var set []string
+	for _, k := range c.keys() {
+		later := slices.ContainsFunc(c.Later.keys(), func(l key) bool { return l.path == k.path })
+		if (later || strings.HasPrefix(k.path, "tools.")) && c.IsSet(k.path) {
+			set = append(set, k.path)
+		}
+	}
+	return set
 }
 
 // Standby is how many sessions are kept ready in advance, and how long.
@@ -26,12 +37,6 @@ type Standby struct {
 
 // Guard says what is done about a repository in which a session left something that the host would run.
 type Guard struct{ Git string }
-
-// Port is a port of the guest that the host's loopback offers.
-type Port struct {
-	Host, Guest int
-	Origin      Origin
-}
 
 // Phases are named pieces of setup and of session start.
 type Phases struct{ Setup, Runtime []Phase }
@@ -52,22 +57,10 @@ func (l *Later) keys() []key {
 		{path: "standby.count", def: "1", value: number(&l.Standby.Count, 0, 4, ""), doc: "How many sessions are kept ready in advance."},
 		{path: "standby.ttl", def: "30m", value: duration(&l.Standby.TTL, time.Second, 7*24*time.Hour), doc: "How long a session that is kept ready is kept."},
 		{path: "guard.git", def: "restore", value: text(&l.Guard.Git, oneOf("restore", "warn", "off")), doc: "What is done about hooks, filters and the like that a session leaves in the repository."},
-		{path: "ports", value: tables[Port, *Port]{&l.Ports}, doc: "A port of the guest that the host's loopback offers."},
 		{path: "phase.setup", value: tables[Phase, *Phase]{&l.Phase.Setup}, doc: "A named piece of the template's setup."},
 		{path: "phase.runtime", value: tables[Phase, *Phase]{&l.Phase.Runtime}, doc: "A named piece of the start of each session."},
 	}
 }
-
-func (p *Port) keys() []key {
-	return []key{
-		{path: "host", required: true, value: number(&p.Host, 1, 65535, ""), doc: "The port on the host."},
-		{path: "guest", required: true, value: number(&p.Guest, 1, 65535, ""), doc: "The port in the guest."},
-	}
-}
-
-func (p *Port) origin() *Origin       { return &p.Origin }
-func (p *Port) same(other *Port) bool { return p.Host == other.Host }
-func (p *Port) check() error          { return nil }
 
 func (p *Phase) keys() []key {
 	return []key{

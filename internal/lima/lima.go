@@ -6,6 +6,7 @@ package lima
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +37,10 @@ const longestSocket = "ssh.sock.1234567890123456"
 
 // powerOff is how long a guest may take to shut down.
 const powerOff = 2 * time.Minute
+
+// deletions is how often we try to delete an instance: one that is just starting can get another process, or a file in its
+// folder, while limactl is at it.
+const deletions = 3
 
 // MaxName is the length of the longest instance name that we make.
 const MaxName = 30
@@ -203,19 +208,19 @@ func (c *Client) Delete(ctx context.Context, name string) error {
 		return nil
 	}
 	c.closeMaster(ctx, name)
-	err := c.run(ctx, "delete", "--force", "--tty=false", name)
-	if err == nil {
-		_, gone := os.Lstat(dir)
-		if errors.Is(gone, fs.ErrNotExist) {
+	var err error
+	for range deletions {
+		err = c.run(ctx, "delete", "--force", "--tty=false", name)
+		if _, gone := os.Lstat(dir); errors.Is(gone, fs.ErrNotExist) {
 			return nil
 		}
-		err = errors.New("its folder is still there")
+		// limactl reads an instance before it deletes it, and one that is half made or half deleted cannot be read.
+		c.kill(name)
+		if os.RemoveAll(dir) == nil {
+			return nil
+		}
 	}
-	// limactl reads an instance before it deletes it, and a half-made one cannot be read.
-	if c.Status(name) != Running {
-		return os.RemoveAll(dir)
-	}
-	return fmt.Errorf("deleting the VM %s: %w", name, err)
+	return fmt.Errorf("deleting the VM %s: %w", name, cmp.Or(err, errors.New("its folder is still there")))
 }
 
 // Status says whether an instance runs.
@@ -228,11 +233,14 @@ const (
 	Broken  Status = "Broken" // its description is missing: it was never finished
 )
 
-// Status looks at an instance. Lima keeps the ids of an instance's processes in files beside it.
+// pidFiles are the files beside an instance in which Lima keeps the ids of its processes.
+var pidFiles = []string{"ha.pid", "qemu.pid", "vz.pid"}
+
+// Status looks at an instance.
 func (c *Client) Status(name string) Status {
 	dir := c.Dir(name)
-	for _, file := range []string{"ha.pid", "qemu.pid", "vz.pid"} {
-		if alive(filepath.Join(dir, file)) {
+	for _, file := range pidFiles {
+		if process(filepath.Join(dir, file)) != 0 {
 			return Running
 		}
 	}
@@ -242,17 +250,29 @@ func (c *Client) Status(name string) Status {
 	return Stopped
 }
 
-func alive(pidFile string) bool {
+// kill ends the processes of an instance, as limactl does it.
+func (c *Client) kill(name string) {
+	for _, file := range pidFiles {
+		if pid := process(filepath.Join(c.Dir(name), file)); pid != 0 {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
+}
+
+// process returns the living process whose id is in a file, or 0.
+func process(pidFile string) int {
 	text, err := os.ReadFile(pidFile)
 	if err != nil {
-		return false
+		return 0
 	}
 	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
 	if err != nil || pid <= 1 {
-		return false
+		return 0
 	}
-	err = syscall.Kill(pid, 0)
-	return err == nil || errors.Is(err, syscall.EPERM)
+	if err = syscall.Kill(pid, 0); err != nil && !errors.Is(err, syscall.EPERM) {
+		return 0
+	}
+	return pid
 }
 
 // Instances returns the names of all instances. It reads the folder, since starting limactl takes longer.

@@ -137,6 +137,21 @@ func (c *Client) Exec(ctx context.Context, name string, command Command) error {
 	return proc.Run(ctx, cmd)
 }
 
+// Port is a port of the guest that the host offers on its loopback.
+type Port struct{ Host, Guest int }
+
+// ErrPort means that a port of the host could not be had.
+var ErrPort = errors.New("the port cannot be had")
+
+// Publish offers a port of a running instance on the host's loopback, over the shared connection.
+func (c *Client) Publish(ctx context.Context, name string, p Port) error {
+	forward := fmt.Sprintf("127.0.0.1:%d:127.0.0.1:%d", p.Host, p.Guest)
+	if err := proc.Run(ctx, c.ssh(name, "-O", "forward", "-L", forward)); err != nil {
+		return fmt.Errorf("publishing port %d on the host's port %d: %w: %w", p.Guest, p.Host, ErrPort, err)
+	}
+	return nil
+}
+
 var instanceID = regexp.MustCompile(`instance-id: (iid-[0-9]+)`)
 
 // BootID returns the id that Lima gave to this boot of an instance and that it waits to read in the guest. It stands in

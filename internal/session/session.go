@@ -40,6 +40,7 @@ type Spec struct {
 	Mounts       []mount.Mount
 	MountType    string // auto, 9p, virtiofs or reverse-sshfs
 	ForwardAgent bool
+	Ports        []lima.Port
 
 	Command guest.Session
 	Files   []guest.File
@@ -132,6 +133,11 @@ func (r *Runner) bringUp(ctx context.Context, spec Spec, step *ui.Step) (name st
 	})
 	if err != nil {
 		return name, destroy, err
+	}
+	for _, port := range spec.Ports {
+		if err := r.Lima.Publish(ctx, name, port); err != nil {
+			return name, destroy, err
+		}
 	}
 	return name, destroy, nil
 }

@@ -1,80 +1,82 @@
 package e2e
 
 import (
-	"bufio"
-	"context"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/creack/pty"
-	"github.com/hinshun/vt10x"
 )
 
-// terminal is a program on a pseudo-terminal, and what a person would see there.
+// terminal is a program in a real terminal emulator, and what a person would see there.
 type terminal struct {
-	t    *testing.T
-	cmd  *exec.Cmd
-	file *os.File
-	vt   vt10x.Terminal
-	done chan struct{}
+	t      *testing.T
+	socket string
+	code   string // the file that will hold the program's exit code
 }
 
-func (w *world) terminal(t *testing.T, args ...string) *terminal {
+// terminal starts the program in a window of 100 columns and 30 lines.
+func (w *world) terminal(t *testing.T, args string) *terminal {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), limit)
-	t.Cleanup(cancel)
-	cmd := w.command(ctx, args...)
-	cmd.Env = append(cmd.Env, "TERM=xterm-256color")
-	file, err := pty.StartWithSize(cmd, &pty.Winsize{Cols: 100, Rows: 30})
-	if err != nil {
-		t.Fatal(err)
+	dir := t.TempDir()
+	tt := &terminal{t: t, socket: filepath.Join(dir, "tmux"), code: filepath.Join(dir, "code")}
+	cmd := exec.Command("tmux", "-S", tt.socket, "-f", "/dev/null", "new-session", "-d", "-x", "100", "-y", "30", "-s", "t",
+		w.binary+" "+args+`; echo $? >"`+tt.code+`"; sleep 1000`)
+	cmd.Dir, cmd.Env = w.project, append(w.env, "SHELL=/bin/sh")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("tmux: %v: %s", err, out)
 	}
-	tt := &terminal{t: t, cmd: cmd, file: file, vt: vt10x.New(vt10x.WithSize(100, 30), vt10x.WithWriter(file)), done: make(chan struct{})}
-	go func() {
-		defer close(tt.done)
-		// Parse, unlike Write, waits for the rest of a character that a read has cut in two.
-		for in := bufio.NewReader(file); tt.vt.Parse(in) == nil; { // ends with an error when the other side closes
-		}
-	}()
+	t.Cleanup(func() { tt.tmux("kill-server") })
 	return tt
 }
+
+func (tt *terminal) tmux(args ...string) string {
+	out, err := exec.Command("tmux", append([]string{"-S", tt.socket}, args...)...).CombinedOutput()
+	if err != nil {
+		tt.t.Errorf("tmux %v: %v: %s", args, err, out)
+	}
+	return string(out)
+}
+
+// screen returns what is to be seen.
+func (tt *terminal) screen() string { return tt.tmux("capture-pane", "-p", "-t", "t") }
 
 // see waits until a text is on the screen.
 func (tt *terminal) see(text string) {
 	tt.t.Helper()
-	defer func() {
-		if tt.t.Failed() {
-			tt.t.Logf("the screen:\n%s", tt.vt.String())
-		}
-	}()
-	await(tt.t, "to see "+text, func() bool {
-		select {
-		case <-tt.done:
-			return true
-		default:
-			return strings.Contains(tt.vt.String(), text)
-		}
-	})
-	if !strings.Contains(tt.vt.String(), text) {
-		tt.t.Fatalf("the program ended before it showed %q", text)
-	}
+	tt.await("to see "+text, func() bool { return strings.Contains(tt.screen(), text) })
 }
 
-func (tt *terminal) typed(keys string) {
+func (tt *terminal) await(what string, condition func() bool) {
 	tt.t.Helper()
-	if _, err := tt.file.WriteString(keys); err != nil {
-		tt.t.Fatal(err)
+	defer func() {
+		if tt.t.Failed() {
+			tt.t.Logf("the screen:\n%s", tt.screen())
+		}
+	}()
+	await(tt.t, what, condition)
+}
+
+// typed presses keys; Enter and C-c are keys, other words are typed letter by letter.
+func (tt *terminal) typed(words ...string) {
+	for _, word := range words {
+		if word == "Enter" || word == "C-c" {
+			tt.tmux("send-keys", "-t", "t", word)
+		} else {
+			tt.tmux("send-keys", "-t", "t", "-l", word)
+		}
 	}
 }
 
 // exit waits for the end of the program and returns its code.
-func (tt *terminal) exit() int {
-	_ = tt.cmd.Wait()
-	<-tt.done
-	tt.file.Close()
-	return tt.cmd.ProcessState.ExitCode()
+func (tt *terminal) exit() (code string) {
+	tt.t.Helper()
+	tt.await("the program to end", func() bool {
+		text, err := os.ReadFile(tt.code)
+		code = strings.TrimSpace(string(text))
+		return err == nil && code != ""
+	})
+	return code
 }
 
 // TestShellHasTheTerminal types into a shell in the VM.
@@ -82,22 +84,20 @@ func TestShellHasTheTerminal(t *testing.T) {
 	w := real(t)
 	tt := w.terminal(t, "shell")
 	tt.see("lima@vm-it-s-a-project")
-	tt.typed("tty; stty size\n")
+	tt.typed("tty; stty size", "Enter")
 	tt.see("/dev/pts/")
 	tt.see("30 100")
-	if err := pty.Setsize(tt.file, &pty.Winsize{Cols: 90, Rows: 20}); err != nil {
-		t.Fatal(err)
-	}
-	tt.typed("stty size\n")
+	tt.tmux("resize-window", "-t", "t", "-x", "90", "-y", "20")
+	tt.typed("clear; stty size", "Enter")
 	tt.see("20 90")
-	tt.typed("echo be''gun; sleep 1000\n")
+	tt.typed("echo be''gun; sleep 1000", "Enter")
 	tt.see("begun")
-	tt.typed("\x03")
-	tt.typed("echo code-$?\n")
+	tt.typed("C-c")
+	tt.typed("echo code-$?", "Enter")
 	tt.see("code-130") // Ctrl-C ended the guest's program and nothing else
-	tt.typed("exit 5\n")
-	if code := tt.exit(); code != 5 {
-		t.Errorf("exit code %d\n%s", code, tt.vt.String())
+	tt.typed("exit 5", "Enter")
+	if code := tt.exit(); code != "5" {
+		t.Errorf("exit code %s\n%s", code, tt.screen())
 	}
 	w.gone(t)
 }
@@ -105,17 +105,17 @@ func TestShellHasTheTerminal(t *testing.T) {
 // TestClaudesScreen starts Claude as a person would: the first screen is the prompt, with no question before it.
 func TestClaudesScreen(t *testing.T) {
 	w := real(t)
-	tt := w.terminal(t)
+	tt := w.terminal(t, "")
 	tt.see("bypass permissions on")
 	tt.typed("say: good morning to you")
-	tt.see("say: good morning to you")
-	tt.typed("\r")
+	tt.see("❯ say: good morning to you")
+	tt.typed("Enter")
 	tt.see("● good morning to you")
 	tt.typed("/exit")
 	tt.see("❯ /exit")
-	tt.typed("\r")
-	if code := tt.exit(); code != 0 {
-		t.Errorf("exit code %d\n%s", code, tt.vt.String())
+	tt.typed("Enter")
+	if code := tt.exit(); code != "0" {
+		t.Errorf("exit code %s\n%s", code, tt.screen())
 	}
 	w.gone(t)
 }

@@ -32,7 +32,7 @@ claude_vm_resume() {
 	if [ $BASHPID != $$ ]; then return; fi # a background job that ended before it was more than a copy of this shell
 	claude_vm_check "$1"
 	export claude_vm_done
-	exec "${claude_vm_again[@]}"
+	exec "${claude_vm_again[@]}" >&"$claude_vm_out" {claude_vm_out}>&-
 }
 
 # A runtime script is sourced, so that what it sets is there for the next ones and for the command. What it prints is not
@@ -40,12 +40,14 @@ claude_vm_resume() {
 claude_vm_again=(bash -l "${BASH_SOURCE[0]}")
 if [ "$claude_vm_mode" = shell ]; then claude_vm_again=(bash --init-file "${BASH_SOURCE[0]}" -i); fi
 claude_vm_done=${claude_vm_done:-0}
+exec {claude_vm_out}>&1
 while ((claude_vm_done * 2 < ${#claude_vm_scripts[@]})); do
 	trap 'claude_vm_resume $?' EXIT
 	# shellcheck disable=SC1090
 	source "${claude_vm_scripts[claude_vm_done * 2 + 1]}" >&2
 	claude_vm_check $?
 done
+exec {claude_vm_out}>&-
 export -n claude_vm_done
 
 case $claude_vm_mode in

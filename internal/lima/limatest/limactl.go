@@ -269,30 +269,36 @@ func spawn(argv ...string) (*os.Process, error) {
 
 // hostAgent is the host agent, the hypervisor and the guest in one process. It does not outlive its folder.
 func (c *call) hostAgent(dir string) {
-	const console = "serial.log"
+	put := func(file, text string) { _ = os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600) } // unless it is gone
+	lock, err := os.OpenFile(filepath.Join(dir, "ha.pid"), os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return
+	}
+	defer lock.Close()
 	pid := fmt.Sprintln(os.Getpid())
-	file, err := os.OpenFile(filepath.Join(dir, "ha.pid"), os.O_CREATE|os.O_WRONLY, 0o600)
-	if err != nil {
-		return
-	}
-	defer file.Close()
-	err = errors.Join(syscall.Flock(int(file.Fd()), syscall.LOCK_EX), write(dir, map[string]string{"ha.pid": pid, "qemu.pid": pid, console: "the kernel boots\n"}))
-	if err != nil {
-		return
-	}
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
-	time.Sleep(20 * time.Millisecond)
-	switch marker, err := os.ReadFile(filepath.Join(dir, "guest/lean")); {
-	case os.Getenv("FAKE_BOOT") == "panic":
-		_ = write(dir, map[string]string{console: "Kernel panic - not syncing: no working init found\n"})
-	case os.Getenv("FAKE_BOOT") == "silent":
-	case err == nil:
-		_ = write(dir, map[string]string{"guest/up.tmp": "", console: "the kernel boots\n" + string(marker)})
-	default: // by the time that Lima finds out
-		_ = write(dir, map[string]string{"guest/up.tmp": "", "guest/ready.tmp": "", console: "login: "})
+	if syscall.Flock(int(lock.Fd()), syscall.LOCK_EX) != nil {
+		return
 	}
-	for begin := time.Now(); exists(dir) && time.Since(begin) < 10*time.Minute; {
+	put("ha.pid", pid)
+	put("qemu.pid", pid)
+	text := "the kernel boots\n"
+	marker, err := os.ReadFile(filepath.Join(dir, "guest/lean"))
+	time.Sleep(20 * time.Millisecond)
+	switch boot := os.Getenv("FAKE_BOOT"); {
+	case boot == "panic":
+		text += "Kernel panic - not syncing: no working init found\n"
+	case boot == "silent":
+	case err == nil:
+		text += string(marker)
+		put("guest/up.tmp", "")
+	default: // by the time that Lima finds out
+		put("guest/up.tmp", "")
+		put("guest/ready.tmp", "")
+	}
+	put("serial.log", text)
+	for end := time.Now().Add(10 * time.Minute); exists(dir) && time.Now().Before(end); {
 		select {
 		case <-stop:
 			for _, file := range []string{"guest/up.tmp", "guest/ready.tmp", "ha.pid", "qemu.pid", "ssh.sock"} {

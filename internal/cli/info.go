@@ -1,0 +1,146 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/themouette/claude-vm/internal/guest"
+	"github.com/themouette/claude-vm/internal/lima"
+	"github.com/themouette/claude-vm/internal/mount"
+	"github.com/themouette/claude-vm/internal/template"
+	"github.com/themouette/claude-vm/internal/ui"
+)
+
+// facts is what info tells.
+type facts struct {
+	Project  string         `json:"project"`
+	Folder   string         `json:"folder"` // the working directory of a session, in the guest
+	Config   string         `json:"config,omitempty"`
+	Template templateFacts  `json:"template"`
+	Mounts   []mountFacts   `json:"mounts"`
+	Scripts  []string       `json:"scripts"`
+	Env      []string       `json:"env"` // names only
+	Ports    map[string]int `json:"ports,omitempty"`
+	Claude   []string       `json:"claude"`
+}
+
+type templateFacts struct {
+	Name     string     `json:"name"`
+	Built    *time.Time `json:"built,omitempty"` // nil: not yet
+	Claude   string     `json:"claude,omitempty"`
+	DiskGB   int        `json:"disk_gb,omitempty"`
+	MemoryGB int        `json:"memory_gb,omitempty"`
+	CPUs     int        `json:"cpus,omitempty"`
+	Bytes    int64      `json:"bytes,omitempty"`
+}
+
+type mountFacts struct {
+	Host     string `json:"host"`
+	Guest    string `json:"guest"`
+	Writable bool   `json:"writable"`
+	Origin   string `json:"origin"`
+}
+
+func (a *app) infoCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:     "info",
+		Short:   "Show this project's template, and what a session would see and run",
+		Example: "  claude-vm info\n  claude-vm --mount ~/datasets:/data:ro info",
+		Args:    noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			p, err := a.project(cmd.Context())
+			if err != nil {
+				return err
+			}
+			cfg, err := a.config(p)
+			if err != nil {
+				return err
+			}
+			spec, err := a.sessionSpec(p, cfg, guest.Session{Mode: guest.Shell})
+			if err != nil {
+				return err
+			}
+			f := facts{
+				Project: p.Main, Folder: spec.Command.Dir, Template: a.templateFacts(spec.Template),
+				Claude: append([]string{"claude"}, cfg.Defaults.Args()...),
+			}
+			if f.Config, err = p.ConfigFile(); err != nil {
+				return err
+			}
+			for _, m := range spec.Mounts {
+				f.Mounts = append(f.Mounts, mountFacts(m))
+			}
+			for _, s := range spec.Command.Scripts {
+				f.Scripts = append(f.Scripts, s.Name)
+			}
+			for _, v := range spec.Command.Env {
+				name, _, _ := strings.Cut(v, "=")
+				f.Env = append(f.Env, name)
+			}
+			for _, port := range spec.Ports {
+				if f.Ports == nil {
+					f.Ports = map[string]int{}
+				}
+				f.Ports[fmt.Sprint(port.Host)] = port.Guest
+			}
+			if asJSON {
+				return a.printJSON(f)
+			}
+			return a.printFacts(f, spec.Mounts)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func (a *app) templateFacts(name string) templateFacts {
+	store := a.look()
+	record, err := template.ReadRecord(store.Lima, name)
+	if err != nil {
+		return templateFacts{Name: name}
+	}
+	return templateFacts{
+		name, &record.Created, record.Claude, record.DiskGB, record.MemoryGB, record.CPUs, lima.Size(store.Lima.Dir(name)),
+	}
+}
+
+func (a *app) printFacts(f facts, mounts []mount.Mount) error {
+	var failures []error
+	line := func(what, text string) { failures = append(failures, a.print("%-10s %s\n", what, ui.Sanitize(text))) }
+	line("project", f.Project)
+	if f.Config != "" {
+		line("config", f.Config)
+	}
+	if t := f.Template; t.Built == nil {
+		line("template", t.Name+", not built yet")
+	} else {
+		line("template", fmt.Sprintf("%s, built %s, Claude Code %s, %d GB disk, %d GB memory, %d CPU, %s",
+			t.Name, ago(*t.Built), t.Claude, t.DiskGB, t.MemoryGB, t.CPUs, ui.Size(t.Bytes)))
+	}
+	line("folder", f.Folder)
+	for _, m := range mounts {
+		access := "read-only"
+		if m.Writable {
+			access = "writable"
+		}
+		at := ""
+		if m.Guest != m.Host {
+			at = " at " + m.Guest
+		}
+		line("mount", fmt.Sprintf("%s%s, %s (%s)", m.Host, at, access, m.Origin))
+	}
+	for _, s := range f.Scripts {
+		line("script", s)
+	}
+	for host, port := range f.Ports {
+		line("port", fmt.Sprintf("127.0.0.1:%s is %d in the VM", host, port))
+	}
+	line("env", strings.Join(f.Env, " "))
+	line("runs", strings.Join(f.Claude, " "))
+	return errors.Join(failures...)
+}
