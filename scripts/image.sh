@@ -72,14 +72,14 @@ IFS=, list="${packages[*]}" && unset IFS
 mmdebstrap --quiet --mode="$([ "$(id -u)" = 0 ] && echo root || echo unshare)" --variant=minbase --include="$list" \
 	--customize-hook='echo claude-vm >"$1/etc/hostname"; : >"$1/etc/machine-id"' \
 	--customize-hook="copy-in $scripts/lean.sh $scripts/seed.sh $work/finish /tmp" \
-	--customize-hook='chroot "$1" bash -e /tmp/finish && rm -f "$1"/tmp/* "$1"/etc/ssh/ssh_host_*' \
+	--customize-hook='chroot "$1" bash -e /tmp/finish && cd "$1" && rm -f tmp/lean.sh tmp/seed.sh tmp/finish etc/ssh/ssh_host_*' \
 	"$suite" "$work/rootfs.tar" "deb $mirror $suite main" "deb $mirror $suite-updates main" >&2
 
 # In one namespace, so that an ordinary user's files get their real owners on the disk.
 unpack='
 set -eu
 mkdir root out
-tar -C root --numeric-owner -xf rootfs.tar
+tar -C root --numeric-owner --exclude="./dev/*" -xf rootfs.tar # the kernel makes the devices
 cp root/boot/vmlinuz-* out/vmlinuz
 mv root/boot/initrd out/initrd.img
 truncate -s 4G disk.raw

@@ -59,14 +59,18 @@ func (c *Client) overlay(ctx context.Context, backing, file string) error {
 	return nil
 }
 
-// Link gives a copy of a sealed instance the parts that it does not carry itself.
+// Link gives a copy of a sealed instance the parts that it does not carry itself. limactl's clone follows the links of the
+// original: what it has copied is replaced.
 func (c *Client) Link(name, folder string) error {
 	for _, part := range parts[1:] {
-		sealed := filepath.Join(folder, part)
+		sealed, file := filepath.Join(folder, part), filepath.Join(c.Dir(name), part)
 		if _, err := os.Stat(sealed); errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		if err := os.Symlink(sealed, filepath.Join(c.Dir(name), part)); err != nil && !errors.Is(err, fs.ErrExist) {
+		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if err := os.Symlink(sealed, file); err != nil {
 			return err
 		}
 	}

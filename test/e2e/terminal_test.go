@@ -38,8 +38,10 @@ func (tt *terminal) tmux(args ...string) string {
 	return string(out)
 }
 
-// screen returns what is to be seen.
-func (tt *terminal) screen() string { return tt.tmux("capture-pane", "-p", "-t", "t") }
+// screen returns what is to be seen. A blank is a blank, whatever its kind.
+func (tt *terminal) screen() string {
+	return strings.ReplaceAll(tt.tmux("capture-pane", "-p", "-t", "t"), "\u00a0", " ")
+}
 
 // see waits until a text is on the screen.
 func (tt *terminal) see(text string) {

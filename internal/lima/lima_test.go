@@ -1,0 +1,371 @@
+package lima
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec" //nolint:depguard // a process to be taken for a virtual machine
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/themouette/claude-vm/internal/proc"
+)
+
+func TestFind(t *testing.T) {
+	t.Parallel()
+	short := "/tmp/cvm"
+	broken := []string{"PATH=" + program(t, "limactl", "echo 'it does not work' >&2; exit 1")}
+	for name, test := range map[string]struct {
+		home string
+		env  []string
+		err  error  // or
+		text string // in the message; empty: it is found
+	}{
+		"found":           {home: short, env: fakeEnv(t)},
+		"oldest":          {home: short, env: fakeEnv(t, "FAKE_VERSION=2.0.0")},
+		"pre-release":     {home: short, env: fakeEnv(t, "FAKE_VERSION=2.3.0-beta.1")},
+		"unstamped build": {home: short, env: fakeEnv(t, "FAKE_VERSION=<unknown>")},
+		"development":     {home: short, env: fakeEnv(t, "FAKE_VERSION=v2.2.0-12-gabcdef")},
+		"none":            {home: short, env: []string{"PATH=/nonexistent"}, err: ErrNoLima},
+		"no PATH":         {home: short, err: ErrNoLima},
+		"too old":         {home: short, env: fakeEnv(t, "FAKE_VERSION=1.2.2"), err: ErrOldLima},
+		"older beta":      {home: short, env: fakeEnv(t, "FAKE_VERSION=2.0.0-alpha.1"), err: ErrOldLima},
+		"broken":          {home: short, env: broken, text: "it does not work"},
+		"something else":  {home: short, env: []string{"PATH=" + program(t, "limactl", "echo hello")}, text: `printed "hello"`},
+		"long home":       {home: "/" + strings.Repeat("x", 47), env: fakeEnv(t), err: ErrHome},
+		"comma":           {home: "/tmp/a,b", env: fakeEnv(t), err: ErrHome},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, err := Find(t.Context(), test.home, test.env)
+			switch {
+			case test.err != nil:
+				if !errors.Is(err, test.err) {
+					t.Errorf("got %v, want %v", err, test.err)
+				}
+			case test.text != "":
+				if err == nil || !strings.Contains(err.Error(), test.text) {
+					t.Errorf("got %v, want %q", err, test.text)
+				}
+			case err != nil:
+				t.Error(err)
+			case c.Home != test.home:
+				t.Errorf("home %s", c.Home)
+			}
+		})
+	}
+}
+
+// program makes a program of a line of shell and returns a PATH on which it is found.
+func program(t *testing.T, name, script string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+script+"\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return dir + ":/usr/bin:/bin"
+}
+
+func TestASocketFitsBelowTheLongestHome(t *testing.T) {
+	t.Parallel()
+	home := "/" + strings.Repeat("x", 46)
+	if _, err := Find(t.Context(), home, fakeEnv(t)); err != nil {
+		t.Fatal(err)
+	}
+	socket := filepath.Join(home, strings.Repeat("n", MaxName), longestSocket)
+	if len(socket) != maxSocketPath-1 {
+		t.Errorf("%d characters", len(socket))
+	}
+}
+
+func TestCheckQEMU(t *testing.T) {
+	t.Parallel()
+	if Driver(runtime.GOOS) != "qemu" {
+		t.Skip("nobody needs QEMU here")
+	}
+	if err := (&Client{Env: fakeEnv(t)}).CheckQEMU(); err != nil {
+		t.Error(err)
+	}
+	for _, path := range []string{"/nonexistent", program(t, "qemu-img", "")} {
+		if err := (&Client{Env: []string{"PATH=" + strings.Split(path, ":")[0]}}).CheckQEMU(); !errors.Is(err, ErrNoQEMU) {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
+func TestAccelerator(t *testing.T) {
+	t.Parallel()
+	for _, accel := range []Accel{KVM, HVF} {
+		if env := accel.env(); env != nil {
+			t.Errorf("%s: %q", accel, env)
+		}
+		if got, want := accel.DefaultCPUs(), min(4, runtime.NumCPU()); got != want {
+			t.Errorf("%s: %d processors, want %d", accel, got, want)
+		}
+	}
+	if TCG.DefaultCPUs() != 1 {
+		t.Error("several processors would take turns")
+	}
+	if runtime.GOOS != "linux" {
+		return
+	}
+	env := strings.Join(TCG.env(), "")
+	if !strings.HasPrefix(env, "QEMU_SYSTEM_"+strings.ToUpper(Arch())+"=qemu-system-"+Arch()+" ") || !strings.Contains(env, "thread=single") {
+		t.Errorf("%q", env)
+	}
+	c := &Client{Limactl: "/limactl", Env: []string{"A=1"}, Accel: TCG, Home: "/h"}
+	if cmd := c.command("x"); !slices.Contains(cmd.Env, env) || !slices.Contains(cmd.Env, "LIMA_HOME=/h") || !slices.Contains(cmd.Env, "A=1") {
+		t.Errorf("%q", cmd.Env)
+	}
+}
+
+func TestProbeAccel(t *testing.T) {
+	t.Parallel()
+	if _, err := os.Stat("/dev/kvm"); runtime.GOOS != "linux" || err != nil {
+		t.Skip("there is no /dev/kvm")
+	}
+	works := &Client{Env: fakeEnv(t)}
+	if accel, reason := works.ProbeAccel(t.Context()); accel != KVM || reason != "" {
+		t.Errorf("%s, %q", accel, reason)
+	}
+	fails := &Client{Env: []string{"PATH=" + program(t, qemuBinary(), "echo '"+qemuBinary()+": error: failed to set MSR 0x10a' >&2; exit 1")}}
+	if accel, reason := fails.ProbeAccel(t.Context()); accel != TCG || reason != "/dev/kvm does not work: failed to set MSR 0x10a" {
+		t.Errorf("%s, %q", accel, reason)
+	}
+}
+
+func TestImages(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	folder := filepath.Join(dir, "image")
+	for path, content := range map[string]string{
+		"disk.img": "", "image/disk.qcow2": "", "image/vmlinuz": "", "image/initrd.img": "", "image/cmdline": " root=/dev/vda quiet\n",
+		"no-initrd/disk.qcow2": "", "no-initrd/vmlinuz": "", "no-cmdline/disk.qcow2": "", "no-cmdline/vmlinuz": "", "no-cmdline/initrd.img": "",
+	} {
+		path = filepath.Join(dir, path)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := Find(t.Context(), "/tmp/cvm", fakeEnv(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for ref, want := range map[string]Image{
+		"https://images.invalid/x.qcow2": {Location: "https://images.invalid/x.qcow2", Arch: Arch()},
+		filepath.Join(dir, "disk.img"):   {Location: filepath.Join(dir, "disk.img"), Arch: Arch()},
+		"template:debian-13":             {Location: "https://images.invalid/debian-13-" + Arch() + ".qcow2", Arch: Arch(), Digest: "sha256:12"},
+		folder: {
+			Location: folder + "/disk.qcow2", Arch: Arch(), Initrd: &File{Location: folder + "/initrd.img"},
+			Kernel: &Kernel{File: File{Location: folder + "/vmlinuz"}, Cmdline: "root=/dev/vda quiet"},
+		},
+	} {
+		got, err := c.Images(t.Context(), ref)
+		if diff := cmp.Diff([]Image{want}, got); err != nil || diff != "" {
+			t.Errorf("%s: %v %s", ref, err, diff)
+		}
+	}
+	for _, ref := range []string{"template:nothing", filepath.Join(dir, "nothing"), filepath.Join(dir, "no-initrd"), filepath.Join(dir, "no-cmdline"), ""} {
+		if got, err := c.Images(t.Context(), ref); !errors.Is(err, ErrNoImage) {
+			t.Errorf("%s: %v, %v", ref, got, err)
+		}
+	}
+}
+
+// world is a LIMA_HOME with the stand-in.
+func world(t *testing.T, more ...string) *Client {
+	t.Helper()
+	dir := shortTemp(t)
+	c, err := Find(t.Context(), filepath.Join(dir, "vm"), fakeEnv(t, more...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Create(t.Context(), "vm", Machine{Images: image(t, dir, c.Env), CPUs: 1, MemoryGB: 1, DiskGB: 1}); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestLifeOfAnInstance(t *testing.T) {
+	t.Parallel()
+	c := world(t)
+	ctx := t.Context()
+	if err := c.StartPlain(ctx, "vm"); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Status("vm"); got != Running {
+		t.Errorf("after the start: %s", got)
+	}
+	if id, err := c.BootID("vm"); err != nil || !strings.HasPrefix(id, "iid-") {
+		t.Errorf("boot id %q, %v", id, err)
+	}
+	var out strings.Builder
+	command := Command{Line: "cat; echo $USER; exit 3", Stdin: strings.NewReader("in "), Stdout: &out}
+	if code := proc.ExitCode(c.Exec(ctx, "vm", command)); code != 3 || out.String() != "in lima\n" {
+		t.Errorf("code %d, output %q", code, out.String())
+	}
+	if err := c.Stop(ctx, "vm"); err != nil {
+		t.Error(err)
+	}
+	if got := c.Status("vm"); got != Stopped {
+		t.Errorf("after the stop: %s", got)
+	}
+	if code := proc.ExitCode(c.Exec(ctx, "vm", command)); code != 255 {
+		t.Errorf("ssh to a VM that is off ends with %d", code)
+	}
+	if err := c.StartPlain(ctx, "vm"); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Delete(ctx, "vm"); err != nil || c.Status("vm") != Broken {
+		t.Errorf("deleting a running VM: %v", err)
+	}
+}
+
+// A boot that cannot end well ends soon, and says why.
+func TestBootsThatFail(t *testing.T) {
+	t.Parallel()
+	for boot, want := range map[string]string{"panic": "its kernel has given up", "silent": "the user is tired of it"} {
+		t.Run(boot, func(t *testing.T) {
+			t.Parallel()
+			c := world(t, "FAKE_BOOT="+boot)
+			ctx, cancel := context.WithTimeoutCause(t.Context(), 5*time.Second, errors.New("the user is tired of it"))
+			defer cancel()
+			if boot == "silent" {
+				ctx, cancel = context.WithTimeoutCause(ctx, 300*time.Millisecond, errors.New("the user is tired of it"))
+				defer cancel()
+			}
+			booting, err := c.Start(ctx, "vm")
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = booting.AwaitSSH(ctx, "the marker")
+			if !errors.Is(err, ErrBoot) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "the kernel boots") {
+				t.Errorf("got %v", err)
+			}
+			if err := c.Delete(t.Context(), "vm"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestStatus(t *testing.T) {
+	t.Parallel()
+	c := &Client{Home: t.TempDir()}
+	sleeper := exec.Command("sleep", "60")
+	if err := sleeper.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = sleeper.Process.Kill()
+		_ = sleeper.Wait()
+	}()
+	for name, test := range map[string]struct {
+		file, pid string
+		want      Status
+	}{
+		"no files":     {want: Stopped},
+		"host agent":   {"ha.pid", strconv.Itoa(sleeper.Process.Pid) + "\n", Running},
+		"qemu":         {"qemu.pid", strconv.Itoa(sleeper.Process.Pid), Running},
+		"apple":        {"vz.pid", strconv.Itoa(sleeper.Process.Pid), Running},
+		"gone":         {"ha.pid", "99999999", Stopped},
+		"empty":        {"ha.pid", "", Stopped},
+		"nonsense":     {"ha.pid", "x", Stopped},
+		"everybody":    {"ha.pid", "-1", Stopped},
+		"init, or any": {"ha.pid", "1", Stopped},
+	} {
+		if err := os.MkdirAll(c.Dir(name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if got := c.Status(name); got != Broken {
+			t.Errorf("%s: without a description: %s", name, got)
+		}
+		for file, content := range map[string]string{"lima.yaml": "", test.file: test.pid} {
+			if file == "" {
+				continue
+			}
+			if err := os.WriteFile(filepath.Join(c.Dir(name), file), []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := c.Status(name); got != test.want {
+			t.Errorf("%s: %s, want %s", name, got, test.want)
+		}
+	}
+}
+
+func TestInstances(t *testing.T) {
+	t.Parallel()
+	c := &Client{Home: filepath.Join(t.TempDir(), "vm")}
+	if names, err := c.Instances(); err != nil || names != nil {
+		t.Errorf("without a folder: %v, %v", names, err)
+	}
+	for _, name := range []string{"b", "a", "_config", "_disks", ".cache"} {
+		if err := os.MkdirAll(c.Dir(name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(c.Dir("file"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if names, err := c.Instances(); err != nil || !slices.Equal(names, []string{"a", "b"}) {
+		t.Errorf("%v, %v", names, err)
+	}
+}
+
+// An instance that limactl will not or cannot delete is deleted all the same, and its processes end.
+func TestDeleteWithoutLimactl(t *testing.T) {
+	t.Parallel()
+	c := &Client{Home: t.TempDir(), Limactl: "limactl", Env: []string{"PATH=" + program(t, "limactl", "exit 1")}}
+	sleeper := exec.Command("sleep", "60")
+	if err := sleeper.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(c.Dir("vm"), "folder"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(c.Dir("vm"), "qemu.pid"), []byte(strconv.Itoa(sleeper.Process.Pid)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Delete(t.Context(), "vm"); err != nil {
+		t.Error(err)
+	}
+	if err := sleeper.Wait(); err == nil || !strings.Contains(err.Error(), "killed") {
+		t.Errorf("the process ended with %v", err)
+	}
+	if _, err := os.Stat(c.Dir("vm")); err == nil {
+		t.Error("the folder is still there")
+	}
+}
+
+func TestSize(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "full"), make([]byte, 100_000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sparse, err := os.Create(filepath.Join(dir, "sparse"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sparse.Close()
+	if err := sparse.Truncate(1 << 30); err != nil {
+		t.Fatal(err)
+	}
+	if got := Size(dir); got < 100_000 || got > 1_000_000 {
+		t.Errorf("%d bytes", got)
+	}
+	if got := Size(filepath.Join(dir, "nothing")); got != 0 {
+		t.Errorf("nothing has %d bytes", got)
+	}
+}
