@@ -2,6 +2,8 @@ package lima
 
 import (
 	"bytes"
+	"crypto/rand"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"os/exec" //nolint:depguard // prepares what limactl is given
@@ -29,6 +31,13 @@ func shortTemp(t *testing.T) string {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	return dir
+}
+
+// unique returns an instance name that nobody on this machine has: deleting an instance ends whatever works for it.
+func unique() string {
+	var b [6]byte
+	_, _ = rand.Read(b[:])
+	return "test-" + hex.EncodeToString(b[:])
 }
 
 // fakeEnv is the environment of programs that find the stand-in first.
@@ -68,6 +77,7 @@ func TestContractOfLima(t *testing.T) {
 
 func contract(t *testing.T, env []string) {
 	dir := shortTemp(t)
+	one, two, three, half := unique(), unique(), unique(), unique()
 	ctx := t.Context()
 	c, err := Find(ctx, filepath.Join(dir, "vm"), env)
 	if err != nil {
@@ -96,59 +106,59 @@ func contract(t *testing.T, env []string) {
 		Images: image(t, dir, env), CPUs: 1, MemoryGB: 1, DiskGB: 1, DirectBoot: true, MountType: "9p", ForwardAgent: true,
 		Mounts: []mount.Mount{{Host: dir, Guest: dir, Writable: true}, {Host: dir + "/image", Guest: "/mnt/{{x}} 'y'"}},
 	}
-	if err := c.Create(ctx, "one", machine); err != nil {
+	if err := c.Create(ctx, one, machine); err != nil {
 		t.Fatal(err)
 	}
 	for _, file := range []string{"lima.yaml", "disk", "kernel", "initrd", "kernel.cmdline", "cloud-config.yaml"} {
-		if !exists("one", file) {
+		if !exists(one, file) {
 			t.Errorf("create made no %s", file)
 		}
 	}
-	if got := c.Status("one"); got != Stopped {
+	if got := c.Status(one); got != Stopped {
 		t.Errorf("after create: %s", got)
 	}
-	refused(c.Create(ctx, "one", machine), "already exists")
-	refused(c.Create(ctx, "a__b", machine), "not a valid identifier")
+	refused(c.Create(ctx, one, machine), "already exists")
+	refused(c.Create(ctx, "bad__"+one, machine), "not a valid identifier")
 
 	// A clone is a copy.
-	if err := os.WriteFile(filepath.Join(c.Dir("one"), "ours"), []byte("kept"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(c.Dir(one), "ours"), []byte("kept"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(c.Dir("one"), "x.tmp"), nil, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(c.Dir(one), "x.tmp"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Clone(ctx, "one", "two"); err != nil {
+	if err := c.Clone(ctx, one, two); err != nil {
 		t.Fatal(err)
 	}
-	if !exists("two", "disk") || !exists("two", "kernel") || !exists("two", "ours") || exists("two", "x.tmp") {
+	if !exists(two, "disk") || !exists(two, "kernel") || !exists(two, "ours") || exists(two, "x.tmp") {
 		t.Error("the clone has not the files that it should have")
 	}
-	refused(c.Clone(ctx, "one", "two"), "already exists")
-	refused(c.Clone(ctx, "nobody", "three"), "not found")
+	refused(c.Clone(ctx, one, two), "already exists")
+	refused(c.Clone(ctx, unique(), three), "not found")
 
 	if Driver(runtime.GOOS) == "qemu" {
-		sealed(t, c, filepath.Join(dir, "disks", "sealed"))
+		sealed(t, c, one, filepath.Join(dir, "disks", "sealed"))
 	}
 
 	// An instance is its folder: it can be moved.
-	if err := c.Replace(ctx, "two", "one"); err != nil {
+	if err := c.Replace(ctx, two, one); err != nil {
 		t.Fatal(err)
 	}
-	if exists("two", "") || !exists("one", "ours") {
+	if exists(two, "") || !exists(one, "ours") {
 		t.Error("two did not take the place of one")
 	}
-	if err := c.Clone(ctx, "one", "three"); err != nil {
+	if err := c.Clone(ctx, one, three); err != nil {
 		t.Error(err)
 	}
 
 	// Whatever is left of an instance can be deleted, and what is not there too.
-	if err := os.MkdirAll(filepath.Join(c.Dir("half"), "cidata"), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(c.Dir(half), "cidata"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(c.Dir("three"), "lima.yaml"), []byte("{"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(c.Dir(three), "lima.yaml"), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"one", "one", "half", "three", "nobody"} {
+	for _, name := range []string{one, one, half, three, unique()} {
 		if err := c.Delete(ctx, name); err != nil {
 			t.Errorf("deleting %s: %v", name, err)
 		}
@@ -158,14 +168,15 @@ func contract(t *testing.T, env []string) {
 	}
 }
 
-// sealed seals the instance "one" and copies it as templates and sessions are copied.
-func sealed(t *testing.T, c *Client, folder string) {
+// sealed seals an instance and copies it as templates and sessions are copied.
+func sealed(t *testing.T, c *Client, one, folder string) {
 	ctx := t.Context()
-	if err := c.Seal(ctx, "one", folder); err != nil {
+	template, session := unique(), unique()
+	if err := c.Seal(ctx, one, folder); err != nil {
 		t.Fatal(err)
 	}
-	for i, from := range []string{"one", "template"} {
-		to := []string{"template", "session"}[i]
+	for i, from := range []string{one, template} {
+		to := []string{template, session}[i]
 		if err := c.Clone(ctx, from, to); err != nil {
 			t.Fatal(err)
 		}
@@ -176,7 +187,7 @@ func sealed(t *testing.T, c *Client, folder string) {
 			t.Error(err)
 		}
 	}
-	disk, err := os.ReadFile(filepath.Join(c.Dir("session"), "disk"))
+	disk, err := os.ReadFile(filepath.Join(c.Dir(session), "disk"))
 	if err != nil || !bytes.Contains(disk, []byte(folder+"/disk")) {
 		t.Errorf("the disk of a copy does not stand on the sealed one: %v", err)
 	}
@@ -186,16 +197,16 @@ func sealed(t *testing.T, c *Client, folder string) {
 		}
 	}
 	for _, part := range parts[1:] {
-		if target, err := os.Readlink(filepath.Join(c.Dir("session"), part)); err != nil || target != filepath.Join(folder, part) {
+		if target, err := os.Readlink(filepath.Join(c.Dir(session), part)); err != nil || target != filepath.Join(folder, part) {
 			t.Errorf("the copy of a copy has a %s of its own: %v", part, err)
 		}
 	}
-	for _, name := range []string{"template", "session"} {
+	for _, name := range []string{template, session} {
 		if err := c.Delete(ctx, name); err != nil {
 			t.Error(err)
 		}
 	}
-	if err := c.CheckSealed("one", folder); err != nil {
+	if err := c.CheckSealed(one, folder); err != nil {
 		t.Errorf("deleting a copy has hurt the original: %v", err)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -211,6 +212,10 @@ func (c *Client) Delete(ctx context.Context, name string) error {
 	var err error
 	for range deletions {
 		err = c.run(ctx, "delete", "--force", "--tty=false", name)
+		// limactl ends only what the instance's files speak of, and a start that was cut off may not have written them yet.
+		for ctx.Err() == nil && endStrays(name) {
+			time.Sleep(poll)
+		}
 		if _, gone := os.Lstat(dir); errors.Is(gone, fs.ErrNotExist) {
 			return nil
 		}
@@ -221,6 +226,23 @@ func (c *Client) Delete(ctx context.Context, name string) error {
 		}
 	}
 	return fmt.Errorf("deleting the VM %s: %w", name, cmp.Or(err, errors.New("its folder is still there")))
+}
+
+// endStrays kills the programs that still work for an instance, where the system tells of them, and says whether there were
+// any. Instance names are used once, so that a name in an argument list is proof enough.
+func endStrays(name string) (found bool) {
+	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, file := range files {
+		text, _ := os.ReadFile(file)
+		program, arguments, _ := bytes.Cut(text, []byte{0})
+		ours := slices.ContainsFunc([]string{"limactl", "qemu-system-", "ssh", "virtiofsd"}, func(known string) bool {
+			return strings.HasPrefix(filepath.Base(string(program)), known)
+		})
+		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file))); ours && err == nil && bytes.Contains(arguments, []byte(name)) {
+			found = syscall.Kill(pid, syscall.SIGKILL) == nil || found
+		}
+	}
+	return found
 }
 
 // Status says whether an instance runs.

@@ -39,7 +39,7 @@ func TestFind(t *testing.T) {
 		"older beta":      {home: short, env: fakeEnv(t, "FAKE_VERSION=2.0.0-alpha.1"), err: ErrOldLima},
 		"broken":          {home: short, env: broken, text: "it does not work"},
 		"something else":  {home: short, env: []string{"PATH=" + program(t, "limactl", "echo hello")}, text: `printed "hello"`},
-		"long home":       {home: "/" + strings.Repeat("x", 47), env: fakeEnv(t), err: ErrHome},
+		"long home":       {home: "/" + strings.Repeat("x", 46), env: fakeEnv(t), err: ErrHome},
 		"comma":           {home: "/tmp/a,b", env: fakeEnv(t), err: ErrHome},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -75,7 +75,7 @@ func program(t *testing.T, name, script string) string {
 
 func TestASocketFitsBelowTheLongestHome(t *testing.T) {
 	t.Parallel()
-	home := "/" + strings.Repeat("x", 46)
+	home := "/" + strings.Repeat("x", 45)
 	if _, err := Find(t.Context(), home, fakeEnv(t)); err != nil {
 		t.Fatal(err)
 	}
@@ -183,50 +183,51 @@ func TestImages(t *testing.T) {
 }
 
 // world is a LIMA_HOME with the stand-in.
-func world(t *testing.T, more ...string) *Client {
+func world(t *testing.T, more ...string) (c *Client, vm string) {
 	t.Helper()
 	dir := shortTemp(t)
+	vm = unique()
 	c, err := Find(t.Context(), filepath.Join(dir, "vm"), fakeEnv(t, more...))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Create(t.Context(), "vm", Machine{Images: image(t, dir, c.Env), CPUs: 1, MemoryGB: 1, DiskGB: 1}); err != nil {
+	if err := c.Create(t.Context(), vm, Machine{Images: image(t, dir, c.Env), CPUs: 1, MemoryGB: 1, DiskGB: 1}); err != nil {
 		t.Fatal(err)
 	}
-	return c
+	return c, vm
 }
 
 func TestLifeOfAnInstance(t *testing.T) {
 	t.Parallel()
-	c := world(t)
+	c, vm := world(t)
 	ctx := t.Context()
-	if err := c.StartPlain(ctx, "vm"); err != nil {
+	if err := c.StartPlain(ctx, vm); err != nil {
 		t.Fatal(err)
 	}
-	if got := c.Status("vm"); got != Running {
+	if got := c.Status(vm); got != Running {
 		t.Errorf("after the start: %s", got)
 	}
-	if id, err := c.BootID("vm"); err != nil || !strings.HasPrefix(id, "iid-") {
+	if id, err := c.BootID(vm); err != nil || !strings.HasPrefix(id, "iid-") {
 		t.Errorf("boot id %q, %v", id, err)
 	}
 	var out strings.Builder
 	command := Command{Line: "cat; echo $USER; exit 3", Stdin: strings.NewReader("in "), Stdout: &out}
-	if code := proc.ExitCode(c.Exec(ctx, "vm", command)); code != 3 || out.String() != "in lima\n" {
+	if code := proc.ExitCode(c.Exec(ctx, vm, command)); code != 3 || out.String() != "in lima\n" {
 		t.Errorf("code %d, output %q", code, out.String())
 	}
-	if err := c.Stop(ctx, "vm"); err != nil {
+	if err := c.Stop(ctx, vm); err != nil {
 		t.Error(err)
 	}
-	if got := c.Status("vm"); got != Stopped {
+	if got := c.Status(vm); got != Stopped {
 		t.Errorf("after the stop: %s", got)
 	}
-	if code := proc.ExitCode(c.Exec(ctx, "vm", command)); code != 255 {
+	if code := proc.ExitCode(c.Exec(ctx, vm, command)); code != 255 {
 		t.Errorf("ssh to a VM that is off ends with %d", code)
 	}
-	if err := c.StartPlain(ctx, "vm"); err != nil {
+	if err := c.StartPlain(ctx, vm); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Delete(ctx, "vm"); err != nil || c.Status("vm") != Broken {
+	if err := c.Delete(ctx, vm); err != nil || c.Status(vm) != Broken {
 		t.Errorf("deleting a running VM: %v", err)
 	}
 }
@@ -237,14 +238,14 @@ func TestBootsThatFail(t *testing.T) {
 	for boot, want := range map[string]string{"panic": "its kernel has given up", "silent": "the user is tired of it"} {
 		t.Run(boot, func(t *testing.T) {
 			t.Parallel()
-			c := world(t, "FAKE_BOOT="+boot)
+			c, vm := world(t, "FAKE_BOOT="+boot)
 			ctx, cancel := context.WithTimeoutCause(t.Context(), 5*time.Second, errors.New("the user is tired of it"))
 			defer cancel()
 			if boot == "silent" {
 				ctx, cancel = context.WithTimeoutCause(ctx, 300*time.Millisecond, errors.New("the user is tired of it"))
 				defer cancel()
 			}
-			booting, err := c.Start(ctx, "vm")
+			booting, err := c.Start(ctx, vm)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -252,7 +253,7 @@ func TestBootsThatFail(t *testing.T) {
 			if !errors.Is(err, ErrBoot) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "the kernel boots") {
 				t.Errorf("got %v", err)
 			}
-			if err := c.Delete(t.Context(), "vm"); err != nil {
+			if err := c.Delete(t.Context(), vm); err != nil {
 				t.Error(err)
 			}
 		})
@@ -323,27 +324,34 @@ func TestInstances(t *testing.T) {
 	}
 }
 
-// An instance that limactl will not or cannot delete is deleted all the same, and its processes end.
+// An instance that limactl will not or cannot delete is deleted all the same, and what works for it ends.
 func TestDeleteWithoutLimactl(t *testing.T) {
 	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("the system does not tell of processes")
+	}
 	c := &Client{Home: t.TempDir(), Limactl: "limactl", Env: []string{"PATH=" + program(t, "limactl", "exit 1")}}
-	sleeper := exec.Command("sleep", "60")
-	if err := sleeper.Start(); err != nil {
+	vm := unique()
+	machine := exec.Command("bash")
+	machine.Args = []string{"qemu-system-fake", "-c", "read x", vm}
+	wait, err := machine.StdinPipe()
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.MkdirAll(filepath.Join(c.Dir("vm"), "folder"), 0o700); err != nil {
+	defer wait.Close()
+	if err := machine.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(c.Dir("vm"), "qemu.pid"), []byte(strconv.Itoa(sleeper.Process.Pid)), 0o600); err != nil {
+	if err := os.MkdirAll(filepath.Join(c.Dir(vm), "folder"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Delete(t.Context(), "vm"); err != nil {
+	if err := c.Delete(t.Context(), vm); err != nil {
 		t.Error(err)
 	}
-	if err := sleeper.Wait(); err == nil || !strings.Contains(err.Error(), "killed") {
+	if err := machine.Wait(); err == nil || !strings.Contains(err.Error(), "killed") {
 		t.Errorf("the process ended with %v", err)
 	}
-	if _, err := os.Stat(c.Dir("vm")); err == nil {
+	if _, err := os.Stat(c.Dir(vm)); err == nil {
 		t.Error("the folder is still there")
 	}
 }
