@@ -213,7 +213,7 @@ func (c *Client) Delete(ctx context.Context, name string) error {
 	for range deletions {
 		err = c.run(ctx, "delete", "--force", "--tty=false", name)
 		// limactl ends only what the instance's files speak of, and a start that was cut off may not have written them yet.
-		for ctx.Err() == nil && endStrays(name) {
+		for ctx.Err() == nil && c.endStrays(name) {
 			time.Sleep(poll)
 		}
 		if _, gone := os.Lstat(dir); errors.Is(gone, fs.ErrNotExist) {
@@ -229,16 +229,24 @@ func (c *Client) Delete(ctx context.Context, name string) error {
 }
 
 // endStrays kills the programs that still work for an instance, where the system tells of them, and says whether there were
-// any. Instance names are used once, so that a name in an argument list is proof enough.
-func endStrays(name string) (found bool) {
-	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
-	for _, file := range files {
-		text, _ := os.ReadFile(file)
-		program, arguments, _ := bytes.Cut(text, []byte{0})
-		ours := slices.ContainsFunc([]string{"limactl", "qemu-system-", "ssh", "virtiofsd"}, func(known string) bool {
-			return strings.HasPrefix(filepath.Base(string(program)), known)
-		})
-		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file))); ours && err == nil && bytes.Contains(arguments, []byte(name)) {
+// any. They name its folder or, limactl itself, its name and our LIMA_HOME.
+func (c *Client) endStrays(name string) (found bool) {
+	processes, _ := filepath.Glob("/proc/[0-9]*")
+	for _, dir := range processes {
+		text, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
+		argv := strings.Split(string(text), "\x00")
+		program := filepath.Base(argv[0])
+		if !slices.ContainsFunc([]string{"limactl", "qemu-system-", "ssh", "virtiofsd"}, func(known string) bool {
+			return strings.HasPrefix(program, known)
+		}) {
+			continue
+		}
+		ours := strings.Contains(string(text), c.Dir(name)+"/")
+		if program == "limactl" && slices.Contains(argv, name) {
+			env, _ := os.ReadFile(filepath.Join(dir, "environ"))
+			ours = ours || slices.Contains(strings.Split(string(env), "\x00"), "LIMA_HOME="+c.Home)
+		}
+		if pid, err := strconv.Atoi(filepath.Base(dir)); ours && err == nil {
 			found = syscall.Kill(pid, syscall.SIGKILL) == nil || found
 		}
 	}
