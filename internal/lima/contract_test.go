@@ -33,7 +33,7 @@ func shortTemp(t *testing.T) string {
 	return dir
 }
 
-// unique returns an instance name that nobody on this machine has: deleting an instance ends whatever works for it.
+// unique returns an instance name that nobody else on this machine has: deleting an instance ends whatever works for it.
 func unique() string {
 	var b [6]byte
 	_, _ = rand.Read(b[:])

@@ -333,12 +333,11 @@ func TestDeleteWithoutLimactl(t *testing.T) {
 	c := &Client{Home: t.TempDir(), Limactl: "limactl", Env: []string{"PATH=" + program(t, "limactl", "exit 1")}}
 	vm := unique()
 	machine := exec.Command("bash")
-	machine.Args = []string{"qemu-system-fake", "-c", "read x", vm}
+	machine.Args = []string{"qemu-system-fake", "-c", "read x", filepath.Join(c.Dir(vm), "disk")}
 	wait, err := machine.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer wait.Close()
 	if err := machine.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -348,6 +347,7 @@ func TestDeleteWithoutLimactl(t *testing.T) {
 	if err := c.Delete(t.Context(), vm); err != nil {
 		t.Error(err)
 	}
+	_ = wait.Close() // whoever lives reads the end of its input
 	if err := machine.Wait(); err == nil || !strings.Contains(err.Error(), "killed") {
 		t.Errorf("the process ended with %v", err)
 	}
