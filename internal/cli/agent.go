@@ -49,11 +49,7 @@ func (a *app) agentCommand() *cobra.Command {
 
 // runSession runs what command makes of the configuration in a VM of this project.
 func (a *app) runSession(ctx context.Context, command func(*config.Config) guest.Session) error {
-	p, err := a.project(ctx)
-	if err != nil {
-		return err
-	}
-	cfg, err := a.config(p)
+	p, cfg, err := a.here(ctx)
 	if err != nil {
 		return err
 	}

@@ -43,11 +43,7 @@ Lima made of an image in its ordinary way. All figures are medians.`,
 type sample struct{ first, back time.Duration }
 
 func (a *app) bench(ctx context.Context, runs, plainRuns int, plainImage string) error {
-	p, err := a.project(ctx)
-	if err != nil {
-		return err
-	}
-	cfg, err := a.config(p)
+	p, cfg, err := a.here(ctx)
 	if err != nil {
 		return err
 	}

@@ -226,31 +226,12 @@ func isCommand(root *cobra.Command, args []string) bool {
 	return named(args[0]) || strings.HasPrefix(args[0], cobra.ShellCompRequestCmd)
 }
 
-// typo returns the command that a word is one slip of the finger away from, if there is one.
+// typo returns the command that a word is one typing error away from, if there is one.
 func typo(root *cobra.Command, word string) string {
 	for _, c := range root.Commands() {
-		if !c.Hidden && oneSlip(word, c.Name()) {
+		if !c.Hidden && config.OneTypo(word, c.Name()) {
 			return c.Name()
 		}
 	}
 	return ""
-}
-
-// oneSlip says whether two words differ by one letter that is wrong, missing or too many, or by two that changed places.
-func oneSlip(a, b string) bool {
-	if len(a) > len(b) {
-		a, b = b, a
-	}
-	i := 0
-	for i < len(a) && a[i] == b[i] {
-		i++
-	}
-	switch len(b) - len(a) {
-	case 0:
-		swapped := i+1 < len(a) && a[i] == b[i+1] && a[i+1] == b[i] && a[i+2:] == b[i+2:]
-		return i < len(a) && (a[i+1:] == b[i+1:] || swapped)
-	case 1:
-		return a[i:] == b[i+1:]
-	}
-	return false
 }

@@ -14,11 +14,7 @@ func (a *app) configCommand() *cobra.Command {
 		Example: "  claude-vm config show\n  claude-vm config show --json",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			p, err := a.project(cmd.Context())
-			if err != nil {
-				return err
-			}
-			cfg, err := a.config(p)
+			_, cfg, err := a.here(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -38,11 +34,7 @@ func (a *app) configCommand() *cobra.Command {
 			if len(args) == 1 {
 				return config.Validate(a.path(args[0]), a.Home)
 			}
-			p, err := a.project(cmd.Context())
-			if err != nil {
-				return err
-			}
-			_, err = a.config(p)
+			_, _, err := a.here(cmd.Context())
 			return err
 		},
 	}

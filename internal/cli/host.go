@@ -40,11 +40,15 @@ func (a *app) project(ctx context.Context) (*project.Project, error) {
 	return project.Find(ctx, a.git(), a.Dir, project.Options{Home: a.Home, AllowHome: a.flags.allowHome})
 }
 
-// config returns what the user asked for, in a project.
-func (a *app) config(p *project.Project, flags ...config.FlagValue) (*config.Config, error) {
+// here returns where we are and what the user asked for there.
+func (a *app) here(ctx context.Context, flags ...config.FlagValue) (*project.Project, *config.Config, error) {
+	p, err := a.project(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
 	file, err := p.ConfigFile()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	cfg, err := config.Load(config.Input{
 		Home: a.Home, Cwd: a.Dir, Environ: a.Env, NoFiles: a.flags.noConfig,
@@ -53,12 +57,12 @@ func (a *app) config(p *project.Project, flags ...config.FlagValue) (*config.Con
 		Flags:       append(a.flags.values(), flags...),
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, key := range cfg.WithoutEffect() {
 		a.ui.Warn("%s (%s) has no effect yet", key, cfg.Origin(key))
 	}
-	return cfg, nil
+	return p, cfg, nil
 }
 
 // store returns the instances, without looking for what it takes to start one.

@@ -53,11 +53,7 @@ func (a *app) infoCommand() *cobra.Command {
 		Example: "  claude-vm info\n  claude-vm --mount ~/datasets:/data:ro info",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			p, err := a.project(cmd.Context())
-			if err != nil {
-				return err
-			}
-			cfg, err := a.config(p)
+			p, cfg, err := a.here(cmd.Context())
 			if err != nil {
 				return err
 			}

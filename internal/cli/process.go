@@ -68,7 +68,7 @@ func keepTerminal(f *os.File) func() {
 }
 
 // version is set when a release is built.
-var version string //nolint:gochecknoglobals // the linker sets it
+var version string // the linker sets it
 
 // Version returns our version: that of the release, or what the Go tool knows of the source.
 func Version() string {

@@ -6,7 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec" //nolint:depguard // the program is run as a program
+	"os/exec" // the program is run as a program
 	"path/filepath"
 	"regexp"
 	"slices"

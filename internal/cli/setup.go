@@ -35,15 +35,11 @@ shared only while they run.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
-			p, err := a.project(ctx)
-			if err != nil {
-				return err
-			}
 			var flags []config.FlagValue
 			for _, script := range scripts {
 				flags = append(flags, config.FlagValue{Key: "setup.scripts", Flag: "--setup-script", Value: script})
 			}
-			cfg, err := a.config(p, flags...)
+			p, cfg, err := a.here(ctx, flags...)
 			if err != nil {
 				return err
 			}

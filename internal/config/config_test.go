@@ -591,7 +591,7 @@ func TestOneTypo(t *testing.T) {
 		{"disk", "disk", false}, {"", "", false}, {"", "a", true}, {"disk", "dsk", true}, {"disk", "diskk", true}, {"disk", "dusk", true},
 		{"disk", "dsik", true}, {"disk", "idks", false}, {"disk", "dk", false}, {"ab", "ba", true}, {"disk", "disc", true}, {"x", "disk", false},
 	} {
-		if oneTypo(tt.a, tt.b) != tt.want || oneTypo(tt.b, tt.a) != tt.want {
+		if OneTypo(tt.a, tt.b) != tt.want || OneTypo(tt.b, tt.a) != tt.want {
 			t.Errorf("%q, %q: not %v", tt.a, tt.b, tt.want)
 		}
 	}

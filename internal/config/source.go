@@ -162,7 +162,7 @@ func (s *source) environ(keys []key, environ []string) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		message := "is not a known variable"
-		near := slices.IndexFunc(known, func(k string) bool { return oneTypo(name, k) })
+		near := slices.IndexFunc(known, func(k string) bool { return OneTypo(name, k) })
 		if near >= 0 {
 			message += "; the nearest is " + known[near]
 		} else if !slices.ContainsFunc(tables, func(t string) bool { return strings.HasPrefix(name+"_", t) }) {
@@ -193,7 +193,7 @@ func nearest(path string, keys []key) string {
 	depth := strings.Count(path, ".") + 1
 	for _, k := range keys {
 		names := strings.Split(k.path, ".")
-		if near := strings.Join(names[:min(depth, len(names))], "."); oneTypo(path, near) {
+		if near := strings.Join(names[:min(depth, len(names))], "."); OneTypo(path, near) {
 			return "; the nearest is " + near
 		}
 	}
@@ -205,8 +205,8 @@ func nearest(path string, keys []key) string {
 	return ""
 }
 
-// oneTypo tells whether one byte too many, missing, wrong or swapped is all that keeps a from being b.
-func oneTypo(a, b string) bool {
+// OneTypo tells whether one byte too many, missing, wrong or swapped is all that keeps a from being b.
+func OneTypo(a, b string) bool {
 	if len(a) > len(b) {
 		a, b = b, a
 	}

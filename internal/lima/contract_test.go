@@ -6,7 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"os"
-	"os/exec" //nolint:depguard // prepares what limactl is given
+	"os/exec" // prepares what limactl is given
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -83,13 +83,7 @@ func contract(t *testing.T, env []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var log bytes.Buffer
-	c.Log = &log
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Log(log.String())
-		}
-	})
+	c.Log = t.Output()
 	exists := func(name, file string) bool {
 		_, err := os.Lstat(filepath.Join(c.Dir(name), file))
 		return err == nil

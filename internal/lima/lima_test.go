@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
-	"os/exec" //nolint:depguard // a process to be taken for a virtual machine
+	"os/exec" // a process to be taken for a virtual machine
 	"path/filepath"
 	"runtime"
 	"slices"

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec" //nolint:depguard // another process that holds a lock
+	"os/exec" // another process that holds a lock
 	"path/filepath"
 	"slices"
 	"strings"

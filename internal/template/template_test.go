@@ -178,7 +178,7 @@ func TestNames(t *testing.T) {
 			t.Errorf("%q is a %s", name, kind)
 		}
 	}
-	if Random() == Random() {
+	if one, other := Random(), Random(); one == other {
 		t.Error("twice the same")
 	}
 }

@@ -31,7 +31,7 @@ type world struct {
 	env     []string
 }
 
-var shared *world //nolint:gochecknoglobals // TestMain has no other way to hand it on
+var shared *world // TestMain has no other way to hand it on
 
 // limit is how long one run of the program may take, the first setup aside.
 const limit = 5 * time.Minute

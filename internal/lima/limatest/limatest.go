@@ -220,7 +220,7 @@ func qemuImg(c *call) error {
 		return errors.New("unknown arguments")
 	}
 	if !exists(c.args[7]) {
-		return fmt.Errorf("Could not open '%s': No such file or directory", c.args[7]) //nolint:staticcheck // as QEMU says it
+		return fmt.Errorf("could not open %q: no such file", c.args[7])
 	}
 	return os.WriteFile(c.args[8], []byte(overlay+c.args[7]), 0o600)
 }

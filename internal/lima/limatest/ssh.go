@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec" //nolint:depguard // it is a program that runs programs
+	"os/exec" // it is a program that runs programs
 	"path/filepath"
 	"slices"
 	"strings"
