@@ -70,7 +70,7 @@ func (a *app) fail(err error) int {
 		return int(code)
 	}
 	if signal, ok := errors.AsType[Interrupted](err); ok {
-		a.ui.Warn("%s", signal)
+		a.ui.Warn("%v", err) // and, if it went wrong, what was left to clean up
 		return codeSignal + int(signal.Signal)
 	}
 	code, hint := diagnose(err)

@@ -3,6 +3,8 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -133,8 +135,8 @@ func (a *app) printFacts(f facts, mounts []mount.Mount) error {
 	for _, s := range f.Scripts {
 		line("script", s)
 	}
-	for host, port := range f.Ports {
-		line("port", fmt.Sprintf("127.0.0.1:%s is %d in the VM", host, port))
+	for _, host := range slices.Sorted(maps.Keys(f.Ports)) {
+		line("port", fmt.Sprintf("127.0.0.1:%s is %d in the VM", host, f.Ports[host]))
 	}
 	line("env", strings.Join(f.Env, " "))
 	line("runs", strings.Join(f.Claude, " "))

@@ -43,10 +43,11 @@ func TestMain(m *testing.M) {
 }
 
 // TestScript runs the finished program, with a stand-in for Lima. Each script begins in the repository $WORK/my-proj, whose
-// template is to be called $T and its conversations $CONVERSATIONS, with the instances in $VMS and the traces of the stand-in in $FAKE_DIR. A base layer is
-// there, and a release of Claude Code in the cache.
+// template is to be called $T and the folder of its conversations $CONVERSATIONS. The instances lie in $VMS, the traces of
+// the stand-in in $FAKE_DIR. A base layer is there, and a release of Claude Code in the cache.
 func TestScript(t *testing.T) {
 	world := newWorld(t)
+	t.Setenv("GOTMPDIR", t.TempDir()) // or testscript leaves a folder when it runs some of the scripts only
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
@@ -77,6 +78,9 @@ const release = "2.1.330"
 
 func newWorld(t *testing.T) world {
 	t.Helper()
+	if exec.Command("bash", "-c", "((BASH_VERSINFO[0] >= 5))").Run() != nil {
+		t.Skip("bash on PATH is older than the guest's")
+	}
 	dir := shortTemp(t)
 	w := world{image: filepath.Join(dir, "image"), state: filepath.Join(dir, "state"), git: filepath.Join(dir, "repo/.git")}
 	cached := claude.Release{Version: release, Arch: "x64", Source: "release", Digest: "12", Size: int64(len("the binary\n"))}
@@ -214,10 +218,10 @@ func spawn(ts *testscript.TestScript, _ bool, args []string) {
 	out, err := os.Create(base + ".out")
 	ts.Check(err)
 	defer out.Close()
-	errors, err := os.Create(base + ".err")
+	complaints, err := os.Create(base + ".err")
 	ts.Check(err)
-	defer errors.Close()
-	cmd.Stdout, cmd.Stderr = out, errors
+	defer complaints.Close()
+	cmd.Stdout, cmd.Stderr = out, complaints
 	ts.Check(cmd.Start())
 	one := &process{Cmd: cmd, ended: make(chan struct{})}
 	go func() {

@@ -59,6 +59,10 @@ func run(m *testing.M) int {
 	defer closeWorld()
 	shared = w
 	code := m.Run()
+	if out, err := w.command(context.Background(), "clean").CombinedOutput(); err != nil {
+		fmt.Printf("e2e: clean: %v: %s", err, out)
+		code = 1
+	}
 	if left := w.leftovers(); left != "" {
 		fmt.Println("e2e: left behind:\n" + left)
 		code = 1

@@ -21,7 +21,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -149,21 +148,11 @@ func running(dir string) bool { return process(dir) != 0 }
 
 // copyFile copies what a path leads to, symbolic links followed as limactl does.
 func copyFile(from, to string) error {
-	in, err := os.Open(from)
+	text, err := os.ReadFile(from)
 	if err != nil {
 		return err
 	}
-	defer in.Close()
-	info, err := in.Stat()
-	if err != nil {
-		return err
-	}
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, info.Mode().Perm()|0o200)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Close())
+	return os.WriteFile(to, text, 0o600)
 }
 
 // write makes the files of a map below a folder.
@@ -191,24 +180,20 @@ func install(home string) (string, error) {
 		return "", err
 	}
 	defer os.RemoveAll(draft)
-	programs, err := fs.Sub(guestPrograms, "guest")
+	programs, err := guestPrograms.ReadDir("guest")
 	if err != nil {
 		return "", err
 	}
-	err = fs.WalkDir(programs, ".", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
+	for _, program := range programs {
+		text, err := guestPrograms.ReadFile("guest/" + program.Name())
+		if err == nil {
+			err = os.WriteFile(filepath.Join(draft, program.Name()), text, 0o700)
 		}
-		text, err := fs.ReadFile(programs, path)
 		if err != nil {
-			return err
+			return "", err
 		}
-		return os.WriteFile(filepath.Join(draft, path), text, 0o700)
-	})
-	if err != nil {
-		return "", err
 	}
-	if err := os.Rename(draft, bin); err != nil && !exists(bin) {
+	if err := os.Rename(draft, bin); err != nil && !exists(bin) { // unless another call was faster
 		return "", err
 	}
 	return bin, nil

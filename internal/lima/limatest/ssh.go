@@ -35,7 +35,7 @@ func ssh(c *call) error {
 		case arg == "--":
 			words = append(words, c.args[i+1:]...)
 			i = len(c.args)
-		case slices.Contains([]string{"-o", "-E", "-F", "-O"}, arg):
+		case slices.Contains([]string{"-o", "-E", "-F", "-O", "-L"}, arg):
 			i++
 			flags = append(flags, arg+c.args[i])
 			if arg == "-F" {
@@ -60,6 +60,8 @@ func ssh(c *call) error {
 		return nil
 	case slices.Contains(flags, "-M"):
 		return os.WriteFile(master, nil, 0o600)
+	case slices.Contains(flags, "-Oforward"):
+		return nil
 	}
 	line := inGuest(dir).Replace(strings.Join(words[1:], " "))
 	switch {
