@@ -102,7 +102,8 @@ func (a *app) ensureTemplate(ctx context.Context, store template.Store, p *proje
 	if err != nil {
 		return err
 	}
-	return a.setup(ctx, p, cfg, mounts)
+	_, err = a.setup(ctx, store, p, cfg, mounts)
+	return err
 }
 
 // sessionSpec says what a session is to be.

@@ -153,7 +153,10 @@ func (a *app) benchPlain(ctx context.Context, store template.Store, name, image 
 	if record.Images, err = store.Lima.Images(ctx, image); err != nil {
 		return nil, err
 	}
+	prepared := a.ui.Step("making an instance in Lima's ordinary way")
+	defer prepared.Fail()
 	err = store.Plain(ctx, record, func(original, clone string) error {
+		prepared.Done()
 		for range runs {
 			step := a.ui.Step("the plain sequence")
 			begin := time.Now()

@@ -47,53 +47,57 @@ shared only while they run.`,
 			if err != nil {
 				return err
 			}
-			return a.setup(ctx, p, cfg, mounts)
+			store, err := a.machines(ctx, cfg)
+			if err != nil {
+				return err
+			}
+			entry, err := a.setup(ctx, store, p, cfg, mounts)
+			if err != nil {
+				return err
+			}
+			return a.print("project  %s\ntemplate %s\n", p.Main, entry.Name)
 		},
 	}
 	cmd.Flags().StringArrayVar(&scripts, "setup-script", nil, "`SCRIPT` to run in the VM at the end (repeatable)")
 	return cmd
 }
 
-// setup builds the template of a project and says what it made.
-func (a *app) setup(ctx context.Context, p *project.Project, cfg *config.Config, mounts [][]mount.Mount) error {
+// setup builds the template of a project.
+func (a *app) setup(ctx context.Context, store template.Store, p *project.Project, cfg *config.Config, mounts [][]mount.Mount) (entry template.Entry, err error) {
 	shared, err := mount.Resolve(nil, mounts...)
 	if err != nil {
-		return err
+		return entry, err
 	}
 	scripts, err := readScripts([]string{
 		filepath.Join(a.Home, ".claude-vm.setup.sh"), filepath.Join(p.Root, ".claude-vm.setup.sh"),
 	}, cfg.Setup.Scripts)
 	if err != nil {
-		return err
+		return entry, err
 	}
 	var packages []string
 	for _, item := range cfg.Packages.System {
 		packages = append(packages, item.Value)
 	}
-	store, err := a.machines(ctx, cfg)
-	if err != nil {
-		return err
-	}
 	if err := a.needSpace(buildGB); err != nil {
-		return err
+		return entry, err
 	}
 	release, err := a.fetchClaude(ctx, cfg)
 	if err != nil {
-		return err
+		return entry, err
 	}
 	log := a.ui.Verbose()
 	defer log.Close()
 	builder := template.Builder{Store: store, UI: a.ui, Log: log}
-	entry, err := builder.Build(ctx, template.Spec{
+	entry, err = builder.Build(ctx, template.Spec{
 		Project: p, Image: cfg.VM.Image, Claude: release,
 		DiskGB: cfg.VM.Disk, MemoryGB: cfg.VM.Memory, CPUs: cmp.Or(cfg.VM.CPUs, store.Lima.Accel.DefaultCPUs()),
 		Packages: packages, Scripts: scripts, Mounts: shared, MountType: cfg.VM.MountType,
 	})
 	if err != nil {
-		return err
+		return entry, err
 	}
 	if err := store.Reclaim(ctx, false); err != nil {
 		a.ui.Warn("removing unused disks: %v", err)
 	}
-	return a.print("project  %s\ntemplate %s\n", p.Main, entry.Name)
+	return entry, nil
 }
