@@ -102,7 +102,11 @@ func (a *app) ensureTemplate(ctx context.Context, store template.Store, p *proje
 	if err != nil {
 		return err
 	}
-	_, err = a.setup(ctx, store, p, cfg, mounts)
+	spec, err := templateSpec(a.Home, p, cfg, mounts)
+	if err != nil {
+		return err
+	}
+	_, err = a.setup(ctx, store, cfg, spec)
 	return err
 }
 

@@ -47,11 +47,15 @@ shared only while they run.`,
 			if err != nil {
 				return err
 			}
+			spec, err := templateSpec(a.Home, p, cfg, mounts)
+			if err != nil {
+				return err
+			}
 			store, err := a.machines(ctx, cfg)
 			if err != nil {
 				return err
 			}
-			entry, err := a.setup(ctx, store, p, cfg, mounts)
+			entry, err := a.setup(ctx, store, cfg, spec)
 			if err != nil {
 				return err
 			}
@@ -62,38 +66,36 @@ shared only while they run.`,
 	return cmd
 }
 
-// setup builds the template of a project.
-func (a *app) setup(ctx context.Context, store template.Store, p *project.Project, cfg *config.Config, mounts [][]mount.Mount) (entry template.Entry, err error) {
-	shared, err := mount.Resolve(nil, mounts...)
-	if err != nil {
-		return entry, err
+// templateSpec says what a template is to be made of, Claude Code and what depends on the host aside.
+func templateSpec(home string, p *project.Project, cfg *config.Config, mounts [][]mount.Mount) (spec template.Spec, err error) {
+	spec = template.Spec{
+		Project: p, Image: cfg.VM.Image, DiskGB: cfg.VM.Disk, MemoryGB: cfg.VM.Memory, CPUs: cfg.VM.CPUs, MountType: cfg.VM.MountType,
 	}
-	scripts, err := readScripts([]string{
-		filepath.Join(a.Home, ".claude-vm.setup.sh"), filepath.Join(p.Root, ".claude-vm.setup.sh"),
-	}, cfg.Setup.Scripts)
-	if err != nil {
-		return entry, err
-	}
-	var packages []string
 	for _, item := range cfg.Packages.System {
-		packages = append(packages, item.Value)
+		spec.Packages = append(spec.Packages, item.Value)
 	}
+	if spec.Mounts, err = mount.Resolve(nil, mounts...); err != nil {
+		return spec, err
+	}
+	spec.Scripts, err = readScripts([]string{
+		filepath.Join(home, ".claude-vm.setup.sh"), filepath.Join(p.Root, ".claude-vm.setup.sh"),
+	}, cfg.Setup.Scripts)
+	return spec, err
+}
+
+// setup builds the template of a project.
+func (a *app) setup(ctx context.Context, store template.Store, cfg *config.Config, spec template.Spec) (entry template.Entry, err error) {
 	if err := a.needSpace(buildGB); err != nil {
 		return entry, err
 	}
-	release, err := a.fetchClaude(ctx, cfg)
-	if err != nil {
+	if spec.Claude, err = a.fetchClaude(ctx, cfg); err != nil {
 		return entry, err
 	}
+	spec.CPUs = cmp.Or(spec.CPUs, store.Lima.Accel.DefaultCPUs())
 	log := a.ui.Verbose()
 	defer log.Close()
 	builder := template.Builder{Store: store, UI: a.ui, Log: log}
-	entry, err = builder.Build(ctx, template.Spec{
-		Project: p, Image: cfg.VM.Image, Claude: release,
-		DiskGB: cfg.VM.Disk, MemoryGB: cfg.VM.Memory, CPUs: cmp.Or(cfg.VM.CPUs, store.Lima.Accel.DefaultCPUs()),
-		Packages: packages, Scripts: scripts, Mounts: shared, MountType: cfg.VM.MountType,
-	})
-	if err != nil {
+	if entry, err = builder.Build(ctx, spec); err != nil {
 		return entry, err
 	}
 	if err := store.Reclaim(ctx, false); err != nil {
