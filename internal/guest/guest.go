@@ -197,7 +197,7 @@ func (s Session) Run(terminal bool) string {
 		run = "bash --init-file ~/" + folder + "session -i"
 	}
 	if terminal {
-		return run + "; exit $?" // without a shell around it ssh could not say which signal has ended it
+		return "exec " + run
 	}
 	return run + "; code=$?; sudo bash ~/" + folder + "end $$ $PPID; exit $code"
 }
