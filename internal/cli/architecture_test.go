@@ -28,7 +28,7 @@ func mayImport() map[string][]string {
 		"internal/claude":   {"proc"},
 		"internal/guest":    {},
 		"internal/mount":    {},
-		"internal/config":   {},
+		"internal/config":   {"envfile"},
 		"internal/envfile":  {},
 		"internal/state":    {},
 		"internal/proc":     {},

@@ -4,10 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/themouette/claude-vm/internal/envfile"
 )
 
 // Later holds the settings whose consumers are still to come. Each leaves together with its lines in keys.
@@ -108,8 +109,6 @@ func brief(d time.Duration) string {
 	return text
 }
 
-var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-
 // environment is a table of variables.
 type environment struct{ p *map[string]string }
 
@@ -133,7 +132,7 @@ func (v environment) decode(at string, x any, s *source) {
 	for _, name := range slices.Sorted(maps.Keys(m)) {
 		text, ok := m[name].(string)
 		switch at := join(at, name); {
-		case !variableName.MatchString(name):
+		case !envfile.ValidName(name):
 			s.report(at, errors.New("is not the name of a variable"))
 		case !ok || strings.ContainsRune(text, 0):
 			s.report(at, mustBe(errUnwanted, "a string without NUL characters", m[name]))
