@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -83,7 +84,7 @@ func makeWorld(temp string) (*world, func(), error) {
 	w := &world{
 		binary: filepath.Join(temp, "claude-vm"),
 		// Kept from run to run: the base layer is built again only when something in it has changed.
-		state:   filepath.Join(cache, "e2e"),
+		state:   cmp.Or(os.Getenv("CLAUDE_VM_TEST_HOME"), filepath.Join(cache, "e2e")),
 		home:    filepath.Join(temp, "home"),
 		project: filepath.Join(temp, "it's a project"),
 	}
