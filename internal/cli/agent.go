@@ -124,7 +124,7 @@ func (a *app) sessionSpec(p *project.Project, cfg *config.Config, command guest.
 	if command.Env, err = a.guestEnv(); err != nil {
 		return session.Spec{}, err
 	}
-	command.Scripts, err = readScripts([]string{filepath.Join(p.Root, ".claude-vm.runtime.sh")}, cfg.Runtime.Scripts)
+	command.Scripts, err = readScripts([]string{filepath.Join(p.Root, ".claude-vm.runtime.sh")}, cfg.Runtime.Scripts, cfg.Phase.Runtime)
 	if err != nil {
 		return session.Spec{}, err
 	}
@@ -267,29 +267,6 @@ func guestPath(mounts []mount.Mount, path string) string {
 		}
 	}
 	return best
-}
-
-// readScripts reads the scripts that are found by their names, those that are there, and then the ones that were asked for.
-// One that is named twice runs once.
-func readScripts(found []string, asked []config.Item) ([]guest.Script, error) {
-	paths := slices.DeleteFunc(found, func(path string) bool {
-		_, err := os.Stat(path)
-		return err != nil
-	})
-	for _, item := range asked {
-		if !slices.Contains(paths, item.Value) {
-			paths = append(paths, item.Value)
-		}
-	}
-	var scripts []guest.Script
-	for _, path := range paths {
-		content, err := os.ReadFile(path)
-		if err != nil {
-			return nil, usageError{"claude-vm", err}
-		}
-		scripts = append(scripts, guest.Script{Name: filepath.Base(path), Content: string(content)})
-	}
-	return scripts, nil
 }
 
 // passedOn are the variables that a guest gets from the host without being asked: Claude's login, and what kind of

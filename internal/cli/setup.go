@@ -27,8 +27,8 @@ The base of it, with Claude Code in it, is built once and shared by all projects
 template stays in use until its successor is complete.
 
 Setup scripts run in the VM, in this order: ~/.claude-vm.setup.sh, .claude-vm.setup.sh of the
-project, those of the configuration, those of the command line. Folders given with --mount are
-shared only while they run.`,
+project, those of the configuration, its phases, those of the command line. Folders given with
+--mount are shared only while they run.`,
 		Example: `  claude-vm setup
   claude-vm setup --disk 40 --memory 16
   claude-vm setup --setup-script ./install-extras.sh --mount ~/packages:/tmp/packages:ro`,
@@ -79,7 +79,7 @@ func templateSpec(home string, p *project.Project, cfg *config.Config, mounts []
 	}
 	spec.Scripts, err = readScripts([]string{
 		filepath.Join(home, ".claude-vm.setup.sh"), filepath.Join(p.Root, ".claude-vm.setup.sh"),
-	}, cfg.Setup.Scripts)
+	}, cfg.Setup.Scripts, cfg.Phase.Setup)
 	return spec, err
 }
 

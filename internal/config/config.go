@@ -30,6 +30,7 @@ type Config struct {
 	Setup    Setup
 	Runtime  Runtime
 	Packages Packages
+	Phase    Phases
 	Defaults Defaults
 	Mounts   []Mount
 	Ports    []Port

@@ -44,6 +44,8 @@ func (c *Config) keys() []key {
 		{path: "claude.source", def: "auto", value: text(&c.Claude.Source, oneOf("auto", "release", "npm")), doc: "Where Claude Code comes from: Anthropic's release channel or the npm registry this host is set up for; `auto` tries them in that order."},
 		{path: "mounts", value: tables[Mount, *Mount]{&c.Mounts}, doc: "A host directory that every session sees."},
 		{path: "ports", value: tables[Port, *Port]{&c.Ports}, doc: "A port of the guest that the host's loopback offers."},
+		{path: "phase.setup", value: tables[Phase, *Phase]{&c.Phase.Setup}, doc: "A named piece of the template's setup."},
+		{path: "phase.runtime", value: tables[Phase, *Phase]{&c.Phase.Runtime}, doc: "A named piece of the start of each session."},
 	}...)
 	return append(keys, c.Later.keys()...)
 }
@@ -110,8 +112,9 @@ func (k key) variable() string {
 var (
 	// A version is nothing that a shell or a package manager would take for something else.
 	toolVersion = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z._+~-]*$`)
-	// Debian's policy for names of packages, less a minus at the end, which apt takes for a removal.
-	debianPackage = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]*[a-z0-9+.]$`)
+	// Debian's policy for names of packages, less a minus at the end, which apt takes for a removal; behind it, as apt
+	// writes them, an architecture and a version, in which * stands for anything.
+	debianPackage = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]*[a-z0-9+.](:[a-z0-9]+)?(=[0-9A-Za-z*][0-9A-Za-z.+:~*-]*)?$`)
 )
 
 func claudeVersion() format {

@@ -85,13 +85,6 @@ source = "auto" # default
 location = "/data"
 writable = false
 
-[standby]
-count = 1 # default
-ttl = "30m" # default
-
-[guard]
-git = "restore" # default
-
 [[phase.setup]] # ~/proj/.claude-vm.toml:5:16
 name = "a"
 script = "x\ny\U0000009B\U0000202E"
@@ -99,7 +92,15 @@ script_files = []
 env.A = "<1>"
 env.B = "2"
 when = "always"
+source = false
 continue_on_error = false
+
+[standby]
+count = 1 # default
+ttl = "30m" # default
+
+[guard]
+git = "restore" # default
 `
 	if diff := cmp.Diff(want, strings.ReplaceAll(b.String(), in.Home, "~")); diff != "" {
 		t.Error(diff)

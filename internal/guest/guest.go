@@ -67,10 +67,15 @@ func Packages(names []string) string {
 // SetupFiles returns setup scripts as files for Prepare, and the command line that runs each. What they print goes to
 // standard error, whose end a failure shows.
 func SetupFiles(scripts []Script) (files []File, lines []string) {
+	const exports = folder + "exports"
 	for i, script := range scripts {
 		path := folder + "setup-" + strconv.Itoa(i+1)
-		files = append(files, File{Path: path, Mode: "600", Content: script.Content})
-		lines = append(lines, "bash -l ~/"+path+" >&2")
+		files = append(files, script.files(path, exports)...)
+		run := "~/" + path // as its first line wants to be run
+		if script.Phase != nil {
+			run = ". " + run
+		}
+		lines = append(lines, "bash -lc 'if [ -e ~/"+exports+" ]; then . ~/"+exports+"; fi; "+run+"' >&2")
 	}
 	return files, lines
 }
@@ -89,11 +94,7 @@ func InstallClaude(tag, point string) string {
 // Lean returns the script that makes all later boots short. It runs as root, last in the first VM. With staticNet the
 // guest uses the addresses that QEMU's own network always has.
 func Lean(staticNet bool) string {
-	flag := "0"
-	if staticNet {
-		flag = "1"
-	}
-	return render("lean.sh", one("STATIC_NET", flag))
+	return render("lean.sh", one("STATIC_NET", flag(staticNet)))
 }
 
 // The places in a lean guest where it keeps what it is to be booted with.
@@ -140,11 +141,7 @@ func Prepare(p Preparation) string {
 	for _, f := range p.Merge {
 		merge = append(merge, f.Path, f.Content)
 	}
-	grow := "0"
-	if p.Grow {
-		grow = "1"
-	}
-	root := render("prepare-root.sh", one("BOOT_ID", p.BootID), one("HOST", p.Host), one("FS", p.FS), one("GROW", grow), many("MOUNTS", mounts))
+	root := render("prepare-root.sh", one("BOOT_ID", p.BootID), one("HOST", p.Host), one("FS", p.FS), one("GROW", flag(p.Grow)), many("MOUNTS", mounts))
 	return render("prepare.sh", one("ROOT_SCRIPT", root), many("POINTS", points), many("FILES", files), many("MERGE", merge))
 }
 
@@ -158,8 +155,50 @@ const (
 	Shell Mode = "shell" // a person types
 )
 
-// Script is a runtime script.
-type Script struct{ Name, Content string }
+// Script is a setup or runtime script: a file's content, or a phase.
+type Script struct {
+	Name    string
+	Content string
+	Phase   *Phase
+}
+
+// Phase is a part of setup or of a session's start that is described in the configuration.
+type Phase struct {
+	When            string   // "always", or a line of shell that must succeed
+	Env             []string // NAME=value, for the parts
+	Source          bool     // what the parts export stays
+	ContinueOnError bool
+	Parts           []string // the content of each script
+}
+
+// files returns a script as files for Prepare, the first of which is the one to run or to source. What a phase exports for
+// later shells is written to keep, unless that is empty.
+func (s Script) files(path, keep string) []File {
+	if s.Phase == nil {
+		return []File{{Path: path, Mode: "700", Content: s.Content}}
+	}
+	var files []File
+	var parts []string
+	for i, content := range s.Phase.Parts {
+		part := path + "-" + strconv.Itoa(i+1)
+		files = append(files, File{Path: part, Mode: "700", Content: content})
+		parts = append(parts, part)
+	}
+	if !s.Phase.Source {
+		keep = ""
+	}
+	return append([]File{{Path: path, Mode: "700", Content: render("phase.sh",
+		one("claude_vm_when", s.Phase.When), many("claude_vm_export", s.Phase.Env), one("claude_vm_source", flag(s.Phase.Source)),
+		many("claude_vm_parts", parts), one("claude_vm_keep", keep))}}, files...)
+}
+
+// flag is how scripts are told yes and no.
+func flag(yes bool) string {
+	if yes {
+		return "1"
+	}
+	return "0"
+}
 
 // Session is what a session runs.
 type Session struct {
@@ -180,8 +219,8 @@ func (s Session) Files() []File {
 	var scripts []string
 	for i, script := range s.Scripts {
 		path := folder + "runtime-" + strconv.Itoa(i+1)
-		files = append(files, File{Path: path, Mode: "600", Content: script.Content})
-		scripts = append(scripts, script.Name, s.Home+"/"+path)
+		files = append(files, script.files(path, "")...)
+		scripts = append(scripts, script.Name, s.Home+"/"+path, flag(script.Phase != nil && script.Phase.ContinueOnError))
 	}
 	files = append(files, File{Path: folder + "end", Mode: "600", Content: render("end.sh")})
 	return append(files, File{Path: folder + "session", Mode: "600", Content: render("session.sh",

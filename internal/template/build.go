@@ -141,13 +141,16 @@ func (b *Builder) customize(ctx context.Context, vm string, spec Spec, record *R
 		}
 	}
 	for i, script := range spec.Scripts {
-		if err := b.step("running "+script.Name, func() error {
+		err := b.step("running "+script.Name, func() error {
 			err := b.Lima.Exec(ctx, vm, lima.Command{Line: lines[i], Stdout: b.Log, Stderr: b.Log})
 			if code := proc.ExitCode(err); code > 0 {
 				return fmt.Errorf("%w: %s ended with code %d: %w", ErrScript, script.Name, code, err)
 			}
 			return err
-		}); err != nil {
+		})
+		if errors.Is(err, ErrScript) && script.Phase != nil && script.Phase.ContinueOnError {
+			b.UI.Warn("%v", err)
+		} else if err != nil {
 			return err
 		}
 	}

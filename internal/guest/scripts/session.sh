@@ -4,7 +4,7 @@
 #
 # claude_vm_dir      the working directory
 # claude_vm_env      NAME=value of each variable to export
-# claude_vm_scripts  name and path of each runtime script
+# claude_vm_scripts  name and path of each runtime script, and 1 if its failure is let pass
 # claude_vm_mode     exec: the command is an argument vector; line: a line for this shell; shell: a person types
 # claude_vm_command  the command
 # shellcheck disable=SC2154 # they are set in front of this text
@@ -20,8 +20,10 @@ if [ -z "${claude_vm_done:-}" ]; then cd -- "$claude_vm_dir" || exit; fi
 # claude_vm_check takes note of the end of a runtime script.
 claude_vm_check() {
 	trap - EXIT
-	if [ "$1" != 0 ]; then
-		printf 'error: the runtime script %q failed with exit code %d\n' "${claude_vm_scripts[claude_vm_done * 2]}" "$1" >&2
+	if [ "$1" != 0 ] && [ "${claude_vm_scripts[claude_vm_done * 3 + 2]}" = 1 ]; then
+		printf 'warning: %q failed with exit code %d\n' "${claude_vm_scripts[claude_vm_done * 3]}" "$1" >&2
+	elif [ "$1" != 0 ]; then
+		printf 'error: the runtime script %q failed with exit code %d\n' "${claude_vm_scripts[claude_vm_done * 3]}" "$1" >&2
 		exit "$1"
 	fi
 	claude_vm_done=$((claude_vm_done + 1))
@@ -41,10 +43,10 @@ claude_vm_again=(bash -l "${BASH_SOURCE[0]}")
 if [ "$claude_vm_mode" = shell ]; then claude_vm_again=(bash --init-file "${BASH_SOURCE[0]}" -i); fi
 claude_vm_done=${claude_vm_done:-0}
 exec {claude_vm_out}>&1
-while ((claude_vm_done * 2 < ${#claude_vm_scripts[@]})); do
+while ((claude_vm_done * 3 < ${#claude_vm_scripts[@]})); do
 	trap 'claude_vm_resume $?' EXIT
 	# shellcheck disable=SC1090
-	source "${claude_vm_scripts[claude_vm_done * 2 + 1]}" >&2
+	source "${claude_vm_scripts[claude_vm_done * 3 + 1]}" >&2
 	claude_vm_check $?
 done
 exec {claude_vm_out}>&-

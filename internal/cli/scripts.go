@@ -1,0 +1,78 @@
+package cli
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/themouette/claude-vm/internal/config"
+	"github.com/themouette/claude-vm/internal/guest"
+)
+
+// readScripts reads what is to run in the VM, in its order: the scripts that are found by their names, those that are
+// there; the ones that the configuration files name; the phases; those of the command line. A script that is named twice
+// runs once.
+func readScripts(found []string, asked []config.Item, phases []config.Phase) (scripts []guest.Script, err error) {
+	var seen []string
+	add := func(path string) error {
+		if slices.Contains(seen, path) {
+			return nil
+		}
+		seen = append(seen, path)
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return usageError{"claude-vm", err}
+		}
+		scripts = append(scripts, guest.Script{Name: filepath.Base(path), Content: string(content)})
+		return nil
+	}
+	for _, path := range found {
+		if _, err := os.Stat(path); err != nil {
+			continue
+		}
+		if err := add(path); err != nil {
+			return nil, err
+		}
+	}
+	for _, item := range asked {
+		if item.Origin.Layer == config.Flag {
+			continue
+		}
+		if err := add(item.Value); err != nil {
+			return nil, err
+		}
+	}
+	for _, p := range phases {
+		script, err := readPhase(p)
+		if err != nil {
+			return nil, err
+		}
+		scripts = append(scripts, script)
+	}
+	for _, item := range asked { // those that are left
+		if err := add(item.Value); err != nil {
+			return nil, err
+		}
+	}
+	return scripts, nil
+}
+
+// readPhase reads the files of a phase.
+func readPhase(p config.Phase) (guest.Script, error) {
+	phase := &guest.Phase{When: p.When, Source: p.Source, ContinueOnError: p.ContinueOnError}
+	for _, name := range slices.Sorted(maps.Keys(p.Env)) {
+		phase.Env = append(phase.Env, name+"="+p.Env[name])
+	}
+	if p.Script != "" {
+		phase.Parts = append(phase.Parts, p.Script)
+	}
+	for _, file := range p.ScriptFiles {
+		content, err := os.ReadFile(file.Value)
+		if err != nil {
+			return guest.Script{}, usageError{"claude-vm", err}
+		}
+		phase.Parts = append(phase.Parts, string(content))
+	}
+	return guest.Script{Name: p.Name, Phase: phase}, nil
+}
