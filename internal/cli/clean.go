@@ -12,66 +12,101 @@ import (
 )
 
 func (a *app) cleanCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:     "clean",
-		Short:   "Remove this project's template",
-		Long:    "Remove this project's template. Sessions that are running go on.",
-		Example: "  claude-vm clean",
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "clean",
+		Short: "Remove this project's template",
+		Long: `Remove this project's template. Sessions that are running go on.
+
+On a terminal it asks first.`,
+		Example: "  claude-vm clean\n  claude-vm clean --yes",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx := cmd.Context()
-			p, err := a.project(ctx)
+			p, err := a.project(cmd.Context())
 			if err != nil {
 				return err
 			}
-			return a.remove(ctx, func(e template.Entry) bool { return e.Name == p.TemplateName() }, false)
+			return a.remove(cmd.Context(), yes, true, func(e template.Entry) bool { return e.Name == p.TemplateName() })
 		},
 	}
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	return cmd
 }
 
 func (a *app) cleanAllCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:     "clean-all",
-		Short:   "Remove the templates of all projects",
-		Long:    "Remove the templates of all projects and the layers below them. Sessions that are running go on.",
-		Example: "  claude-vm clean-all",
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "clean-all",
+		Short: "Remove the templates of all projects",
+		Long: `Remove the templates of all projects and the layers below them. Sessions that are running go on.
+
+On a terminal it asks first.`,
+		Example: "  claude-vm clean-all\n  claude-vm clean-all --yes",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.remove(cmd.Context(), func(template.Entry) bool { return true }, true)
+			return a.remove(cmd.Context(), yes, false, func(template.Entry) bool { return true })
 		},
 	}
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	return cmd
 }
 
-// remove removes the templates that are chosen. One that resists does not keep the others.
-func (a *app) remove(ctx context.Context, chosen func(template.Entry) bool, layers bool) error {
-	entries, err := a.look().List(template.Template)
-	if err != nil {
-		return err
-	}
+// remove removes the templates that are chosen, and the layers that nothing needs then.
+func (a *app) remove(ctx context.Context, yes, keepLayers bool, chosen func(template.Entry) bool) error {
 	store, err := a.store(ctx)
 	if err != nil {
 		return err
 	}
 	a.sweep(ctx, store)
-	removed := 0
-	var failures []error
+	entries, err := store.List(template.Template)
+	if err != nil {
+		return err
+	}
+	var doomed []template.Entry
 	for _, e := range entries {
-		if !chosen(e) {
-			continue
+		if chosen(e) {
+			doomed = append(doomed, e)
 		}
+	}
+	if len(doomed) == 0 {
+		if err := a.print("No claude-vm templates found\n"); err != nil {
+			return err
+		}
+		return store.Reclaim(ctx, keepLayers)
+	}
+	question := fmt.Sprintf("Remove %d templates?", len(doomed))
+	if len(doomed) == 1 {
+		question = "Remove the template of " + ui.Sanitize(doomed[0].Project) + "?"
+	}
+	if agreed, err := a.confirm(ctx, yes, question); !agreed {
+		return err
+	}
+	return errors.Join(a.removeTemplates(ctx, store, doomed), store.Reclaim(ctx, keepLayers))
+}
+
+// removeTemplates removes templates. One that resists does not keep the others.
+func (a *app) removeTemplates(ctx context.Context, store template.Store, doomed []template.Entry) error {
+	var failures []error
+	for _, e := range doomed {
 		if err := store.Remove(ctx, e.Name); err != nil {
 			failures = append(failures, fmt.Errorf("removing %s: %w", e.Name, err))
 			continue
 		}
-		removed++
 		if err := a.print("removed %s (%s)\n", e.Name, ui.Sanitize(e.Project)); err != nil {
 			return err
 		}
 	}
-	if removed == 0 && len(failures) == 0 {
-		if err := a.print("No claude-vm templates found\n"); err != nil {
-			return err
-		}
+	return errors.Join(failures...)
+}
+
+// confirm asks before something is lost, if there is anybody to ask.
+func (a *app) confirm(ctx context.Context, yes bool, question string) (bool, error) {
+	if yes {
+		return true, nil
 	}
-	return errors.Join(append(failures, store.Reclaim(ctx, layers))...)
+	agreed, err := a.ui.Confirm(ctx, question, false)
+	if errors.Is(err, ui.ErrNotInteractive) {
+		return true, nil
+	}
+	return agreed, err
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/themouette/claude-vm/internal/guest"
 	"github.com/themouette/claude-vm/internal/lima"
 	"github.com/themouette/claude-vm/internal/mount"
+	"github.com/themouette/claude-vm/internal/state"
 	"github.com/themouette/claude-vm/internal/template"
 	"github.com/themouette/claude-vm/internal/ui"
 )
@@ -24,20 +26,30 @@ type facts struct {
 	Config   string         `json:"config,omitempty"`
 	Template templateFacts  `json:"template"`
 	Mounts   []mountFacts   `json:"mounts"`
-	Scripts  []string       `json:"scripts"`
-	Env      []string       `json:"env"` // names only
+	Setup    []string       `json:"setup"`   // the scripts that setup would run
+	Scripts  []string       `json:"scripts"` // those that a session would run
+	Env      []string       `json:"env"`     // names only
 	Ports    map[string]int `json:"ports,omitempty"`
 	Claude   []string       `json:"claude"`
 }
 
 type templateFacts struct {
 	Name     string     `json:"name"`
+	State    string     `json:"state"`
 	Built    *time.Time `json:"built,omitempty"` // nil: not yet
+	Used     *time.Time `json:"used,omitempty"`
 	Claude   string     `json:"claude,omitempty"`
 	DiskGB   int        `json:"disk_gb,omitempty"`
 	MemoryGB int        `json:"memory_gb,omitempty"`
 	CPUs     int        `json:"cpus,omitempty"`
 	Bytes    int64      `json:"bytes,omitempty"`
+	Layers   []disk     `json:"layers,omitempty"` // that it stands on, the lowest first
+}
+
+// disk is a folder below disks/.
+type disk struct {
+	Name  string `json:"name"`
+	Bytes int64  `json:"bytes"`
 }
 
 type mountFacts struct {
@@ -73,9 +85,11 @@ func (a *app) infoCommand() *cobra.Command {
 			for _, m := range spec.Mounts {
 				f.Mounts = append(f.Mounts, mountFacts(m))
 			}
-			for _, s := range spec.Command.Scripts {
-				f.Scripts = append(f.Scripts, s.Name)
+			setup, err := templateSpec(a.Home, p, cfg, nil)
+			if err != nil {
+				return err
 			}
+			f.Setup, f.Scripts = names(setup.Scripts), names(spec.Command.Scripts)
 			for _, v := range spec.Command.Env {
 				name, _, _ := strings.Cut(v, "=")
 				f.Env = append(f.Env, name)
@@ -96,15 +110,29 @@ func (a *app) infoCommand() *cobra.Command {
 	return cmd
 }
 
+func names(scripts []guest.Script) []string {
+	names := []string{}
+	for _, s := range scripts {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
 func (a *app) templateFacts(name string) templateFacts {
 	store := a.look()
 	record, err := template.ReadRecord(store.Lima, name)
-	if err != nil {
-		return templateFacts{Name: name}
+	if state.Gone(err) {
+		return templateFacts{Name: name, State: "not built yet"}
 	}
-	return templateFacts{
-		name, &record.Created, record.Claude, record.DiskGB, record.MemoryGB, record.CPUs, lima.Size(store.Lima.Dir(name)),
+	used := store.Used(name)
+	f := templateFacts{
+		Name: name, State: store.Condition(template.Entry{Name: name, Record: record}), Built: &record.Created, Used: &used,
+		Claude: record.Claude, DiskGB: record.DiskGB, MemoryGB: record.MemoryGB, CPUs: record.CPUs, Bytes: lima.Size(store.Lima.Dir(name)),
 	}
+	for _, name := range record.Disks {
+		f.Layers = append(f.Layers, disk{name, lima.Size(filepath.Join(a.state().Disks(), name))})
+	}
+	return f
 }
 
 func (a *app) printFacts(f facts, mounts []mount.Mount) error {
@@ -114,11 +142,17 @@ func (a *app) printFacts(f facts, mounts []mount.Mount) error {
 	if f.Config != "" {
 		line("config", f.Config)
 	}
-	if t := f.Template; t.Built == nil {
-		line("template", t.Name+", not built yet")
-	} else {
-		line("template", fmt.Sprintf("%s, built %s, Claude Code %s, %d GB disk, %d GB memory, %d CPU, %s",
-			t.Name, ago(*t.Built), t.Claude, t.DiskGB, t.MemoryGB, t.CPUs, ui.Size(t.Bytes)))
+	t := f.Template
+	line("template", t.Name+", "+t.State)
+	if t.Built != nil {
+		line("", fmt.Sprintf("built %s, last used %s, Claude Code %s", ago(*t.Built), ago(*t.Used), t.Claude))
+		line("", fmt.Sprintf("%d GB disk, %d GB memory, %d CPU; takes %s of its own", t.DiskGB, t.MemoryGB, t.CPUs, ui.Size(t.Bytes)))
+	}
+	for _, l := range t.Layers {
+		line("layer", l.Name+", "+ui.Size(l.Bytes))
+	}
+	for _, s := range f.Setup {
+		line("setup", s)
 	}
 	line("folder", f.Folder)
 	for _, m := range mounts {

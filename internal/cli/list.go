@@ -31,10 +31,12 @@ func (a *app) listCommand() *cobra.Command {
 				Name    string    `json:"name"`
 				Project string    `json:"project"`
 				Created time.Time `json:"created"`
+				Used    time.Time `json:"used"`
 				Claude  string    `json:"claude"`
 				Bytes   int64     `json:"bytes"`  // of its own
 				Shared  int64     `json:"shared"` // of the disks below it, which others may use too
-				Status  string    `json:"status"`
+				State   string    `json:"state"`  // ready, running, damaged, project gone
+				Status  string    `json:"status"` // Lima's
 			}
 			rows := []row{}
 			for _, e := range entries {
@@ -43,7 +45,8 @@ func (a *app) listCommand() *cobra.Command {
 					shared += lima.Size(filepath.Join(a.state().Disks(), disk))
 				}
 				rows = append(rows, row{
-					e.Name, e.Project, e.Created, e.Claude, lima.Size(store.Lima.Dir(e.Name)), shared, string(store.Lima.Status(e.Name)),
+					e.Name, e.Project, e.Created, store.Used(e.Name), e.Claude, lima.Size(store.Lima.Dir(e.Name)), shared,
+					store.Condition(e), string(store.Lima.Status(e.Name)),
 				})
 			}
 			if asJSON {
@@ -54,9 +57,9 @@ func (a *app) listCommand() *cobra.Command {
 			}
 			table := make([][]string, len(rows))
 			for i, r := range rows {
-				table[i] = []string{r.Name, ui.Sanitize(r.Project), ago(r.Created), r.Claude, ui.Size(r.Bytes), ui.Size(r.Shared)}
+				table[i] = []string{r.Name, ui.Sanitize(r.Project), r.State, ago(r.Created), ago(r.Used), r.Claude, ui.Size(r.Bytes), ui.Size(r.Shared)}
 			}
-			return a.table([]string{"TEMPLATE", "PROJECT", "BUILT", "CLAUDE", "SIZE", "SHARED"}, table)
+			return a.table([]string{"TEMPLATE", "PROJECT", "STATE", "BUILT", "USED", "CLAUDE", "SIZE", "SHARED"}, table)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")

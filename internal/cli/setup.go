@@ -10,6 +10,7 @@ import (
 	"github.com/themouette/claude-vm/internal/config"
 	"github.com/themouette/claude-vm/internal/mount"
 	"github.com/themouette/claude-vm/internal/project"
+	"github.com/themouette/claude-vm/internal/state"
 	"github.com/themouette/claude-vm/internal/template"
 )
 
@@ -83,11 +84,19 @@ func templateSpec(home string, p *project.Project, cfg *config.Config, mounts []
 	return spec, err
 }
 
+// cacheLock is held by whoever uses downloads, and by whoever removes them.
+const cacheLock = "cache"
+
 // setup builds the template of a project.
 func (a *app) setup(ctx context.Context, store template.Store, cfg *config.Config, spec template.Spec) (entry template.Entry, err error) {
 	if err := a.needSpace(buildGB); err != nil {
 		return entry, err
 	}
+	downloads, err := a.state().Lock(ctx, cacheLock, state.Shared)
+	if err != nil {
+		return entry, err
+	}
+	defer downloads.Unlock()
 	if spec.Claude, err = a.fetchClaude(ctx, cfg); err != nil {
 		return entry, err
 	}
@@ -98,7 +107,7 @@ func (a *app) setup(ctx context.Context, store template.Store, cfg *config.Confi
 	if entry, err = builder.Build(ctx, spec); err != nil {
 		return entry, err
 	}
-	if err := store.Reclaim(ctx, false); err != nil {
+	if err := store.Reclaim(ctx, true); err != nil {
 		a.ui.Warn("removing unused disks: %v", err)
 	}
 	return entry, nil

@@ -149,6 +149,7 @@ func (r *Runner) copyTemplate(ctx context.Context, name string, spec Spec) (temp
 		return record, lima.Machine{}, err
 	}
 	defer lock.Unlock()
+	r.MarkUsed(spec.Template)
 	if spec.DiskGB != 0 && spec.DiskGB < record.DiskGB {
 		return record, lima.Machine{}, fmt.Errorf("%w: the template's has %d GB, and %d were asked for", ErrShrink, record.DiskGB, spec.DiskGB)
 	}

@@ -6,9 +6,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/themouette/claude-vm/internal/lima"
 	"github.com/themouette/claude-vm/internal/state"
@@ -49,6 +51,37 @@ func (s *Store) List(kind Kind) ([]Entry, error) {
 		}
 	}
 	return entries, nil
+}
+
+// Used returns when a template was last used: the age of its record's file, which MarkUsed renews.
+func (s *Store) Used(name string) time.Time {
+	info, err := os.Stat(recordPath(s.Lima, name))
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
+}
+
+// MarkUsed takes note that a template is in use. That it cannot is no reason not to use it.
+func (s *Store) MarkUsed(name string) {
+	now := time.Now()
+	_ = os.Chtimes(recordPath(s.Lima, name), now, now)
+}
+
+// Condition says in a word or two how a template is: ready, running (somebody started it with limactl), damaged, or left
+// behind by a project that is gone.
+func (s *Store) Condition(e Entry) string {
+	_, err := s.usable(e.Name)
+	switch {
+	case errors.Is(err, ErrRunning):
+		return "running"
+	case err != nil:
+		return "damaged"
+	}
+	if _, err := os.Stat(e.Project); errors.Is(err, fs.ErrNotExist) {
+		return "project gone"
+	}
+	return "ready"
 }
 
 // Find returns the template of a name, ready to be copied, and keeps it from being replaced or removed until the lock is
@@ -95,70 +128,6 @@ func (s *Store) Remove(ctx context.Context, name string) error {
 	}
 	defer lock.Unlock()
 	return s.Lima.Delete(ctx, name)
-}
-
-// Reclaim removes the disks that no instance stands on any more and, if asked to, the layers that no template stands on.
-// It leaves what another process is building.
-func (s *Store) Reclaim(ctx context.Context, layers bool) error {
-	lock, err := s.State.TryLock(disksLock, state.Exclusive)
-	if errors.Is(err, state.ErrLocked) {
-		return nil // somebody is making disks: another time
-	}
-	if err != nil {
-		return err
-	}
-	defer lock.Unlock()
-	var failures []error
-	if layers {
-		failures = append(failures, s.removeUnusedLayers(ctx))
-	}
-	return errors.Join(append(failures, s.removeUnusedDisks())...)
-}
-
-func (s *Store) removeUnusedLayers(ctx context.Context) error {
-	templates, err := s.List(Template)
-	if err != nil {
-		return err
-	}
-	all, err := s.List(Layer)
-	if err != nil {
-		return err
-	}
-	var failures []error
-	for _, layer := range all {
-		if !slices.ContainsFunc(templates, func(t Entry) bool { return t.Layer == layer.Layer }) {
-			failures = append(failures, s.Lima.Delete(ctx, layer.Name))
-		}
-	}
-	return errors.Join(failures...)
-}
-
-// disksLock is held by whoever makes disks that no instance stands on yet, and by whoever removes such disks.
-const disksLock = "disks"
-
-func (s *Store) removeUnusedDisks() error {
-	names, err := s.Lima.Instances()
-	if err != nil {
-		return err
-	}
-	used := map[string]bool{}
-	for _, name := range names {
-		record, _ := ReadRecord(s.Lima, name)
-		for _, disk := range record.Disks {
-			used[disk] = true
-		}
-	}
-	folders, err := os.ReadDir(s.State.Disks())
-	if err != nil && !state.Gone(err) {
-		return err
-	}
-	var failures []error
-	for _, folder := range folders {
-		if !used[folder.Name()] {
-			failures = append(failures, os.RemoveAll(filepath.Join(s.State.Disks(), folder.Name())))
-		}
-	}
-	return errors.Join(failures...)
 }
 
 // Copy makes a stopped copy of a sealed instance, with a machine and a record of its own.

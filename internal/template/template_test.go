@@ -341,7 +341,7 @@ func TestReclaim(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Reclaim(ctx, true); err != nil {
+	if err := s.Reclaim(ctx, false); err != nil {
 		t.Error(err)
 	}
 	if _, disks := names(t, s); len(disks) != 5 {
@@ -365,7 +365,7 @@ func TestReclaim(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if err := s.Reclaim(ctx, step.layers); err != nil {
+		if err := s.Reclaim(ctx, !step.layers); err != nil {
 			t.Error(err)
 		}
 		if _, disks := names(t, s); !slices.Equal(disks, step.disks) {
@@ -374,6 +374,49 @@ func TestReclaim(t *testing.T) {
 	}
 	if left, _ := names(t, s); len(left) != 1 || KindOf(left[0]) != Session {
 		t.Errorf("left are %q", left)
+	}
+}
+
+// A layer is needed by the layers that are needed on top of it. What would be free if a template were gone is known
+// beforehand, and a record that cannot be read frees nothing.
+func TestWaste(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	put(t, s, "lay_base_12", Record{Kind: Layer, Disks: []string{"base"}})
+	put(t, s, "lay_tools_12", Record{Kind: Layer, Disks: []string{"base", "tools"}})
+	put(t, s, "lay_tools_34", Record{Kind: Layer, Disks: []string{"base", "other"}})
+	put(t, s, "tpl_a_12", Record{Kind: Template, Disks: []string{"base", "tools"}})
+	put(t, s, "tpl_b_12", Record{Kind: Template, Disks: []string{"base", "tools", "own"}})
+	for _, test := range []struct {
+		keep   bool
+		gone   []string
+		layers []string
+		disks  []string
+	}{
+		{true, nil, nil, nil},
+		{false, nil, []string{"lay_tools_34"}, []string{"other"}},
+		{false, []string{"tpl_b_12"}, []string{"lay_tools_34"}, []string{"other", "own"}},
+		{true, []string{"tpl_b_12", "tpl_a_12"}, nil, []string{"own"}},
+		{false, []string{"tpl_b_12", "tpl_a_12"}, []string{"lay_base_12", "lay_tools_12", "lay_tools_34"}, []string{"base", "other", "own", "tools"}},
+	} {
+		w, err := s.Waste(test.keep, test.gone...)
+		var layers []string
+		for _, layer := range w.Layers {
+			layers = append(layers, layer.Name)
+		}
+		slices.Sort(layers)
+		if err != nil || !slices.Equal(layers, test.layers) || !slices.Equal(w.Disks, test.disks) {
+			t.Errorf("%+v: layers %q, disks %q, %v", test, layers, w.Disks, err)
+		}
+	}
+	if err := os.WriteFile(recordPath(s.Lima, "tpl_a_12"), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if w, err := s.Waste(false); err == nil || len(w.Disks) > 0 {
+		t.Errorf("a record that cannot be read: %+v, %v", w, err)
+	}
+	if _, err := s.Waste(false, "tpl_a_12"); err != nil {
+		t.Error(err)
 	}
 }
 

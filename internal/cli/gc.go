@@ -1,0 +1,163 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/themouette/claude-vm/internal/claude"
+	"github.com/themouette/claude-vm/internal/lima"
+	"github.com/themouette/claude-vm/internal/state"
+	"github.com/themouette/claude-vm/internal/template"
+	"github.com/themouette/claude-vm/internal/ui"
+)
+
+// garbage is what nobody uses.
+type garbage struct {
+	templates []template.Entry
+	downloads []string // folders of the cache
+	rows      [][]string
+	bytes     int64
+}
+
+func (g *garbage) add(what, why string, bytes int64) {
+	g.rows = append(g.rows, []string{what, why, ui.Size(bytes)})
+	g.bytes += bytes
+}
+
+func (a *app) gcCommand() *cobra.Command {
+	var dryRun, yes bool
+	var days uint
+	cmd := &cobra.Command{
+		Use:   "gc",
+		Short: "Remove templates, layers and downloads that nobody uses",
+		Long: `Remove what nobody uses: templates whose project is gone, that are damaged, or that no session was
+started from for a while; layers that no template stands on; downloads, all but the newest
+Claude Code.
+
+On a terminal it asks first. What was removed can be built or fetched again.`,
+		Example: "  claude-vm gc --dry-run\n  claude-vm gc --unused-for 7 --yes",
+		Args:    noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx := cmd.Context()
+			store, err := a.store(ctx)
+			if err != nil {
+				return err
+			}
+			if !dryRun {
+				a.sweep(ctx, store)
+			}
+			unused := time.Duration(days) * 24 * time.Hour
+			found, err := a.garbage(store, unused)
+			if err != nil {
+				return err
+			}
+			if len(found.rows) == 0 {
+				return a.print("There is nothing to remove\n")
+			}
+			if err := a.table([]string{"WHAT", "WHY", "SIZE"}, found.rows); err != nil {
+				return err
+			}
+			if dryRun {
+				return nil
+			}
+			if agreed, err := a.confirm(ctx, yes, "Remove all this, "+ui.Size(found.bytes)+"?"); !agreed {
+				return err
+			}
+			if err := a.collect(ctx, store, found); err != nil {
+				return err
+			}
+			left, err := a.garbage(store, unused)
+			if err != nil {
+				return err
+			}
+			return a.print("freed %s\n", ui.Size(max(0, found.bytes-left.bytes)))
+		},
+	}
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would be removed")
+	cmd.Flags().UintVar(&days, "unused-for", 30, "`DAYS` without a session that make a template unused")
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	return cmd
+}
+
+// garbage looks for what nobody uses.
+func (a *app) garbage(store template.Store, unused time.Duration) (g garbage, err error) {
+	entries, err := store.List(template.Template)
+	if err != nil {
+		return g, err
+	}
+	var gone []string
+	for _, e := range entries {
+		reason := store.Condition(e)
+		switch used := store.Used(e.Name); {
+		case reason == "running", reason == "ready" && time.Since(used) < unused:
+			continue
+		case reason == "ready":
+			reason = "last used " + ago(used)
+		}
+		g.templates, gone = append(g.templates, e), append(gone, e.Name)
+		g.add("template "+e.Name, reason+": "+ui.Sanitize(e.Project), lima.Size(store.Lima.Dir(e.Name)))
+	}
+	waste, err := store.Waste(false, gone...)
+	if err != nil {
+		return g, err
+	}
+	for _, layer := range waste.Layers {
+		g.add("layer "+layer.Name, "no template needs it", lima.Size(store.Lima.Dir(layer.Name)))
+	}
+	for _, disk := range waste.Disks {
+		g.add("disk "+disk, "no template needs it", lima.Size(filepath.Join(a.state().Disks(), disk)))
+	}
+	g.downloads, err = a.oldDownloads()
+	for _, path := range g.downloads {
+		g.add("download "+ui.Sanitize(filepath.Base(path)), "can be fetched again", lima.Size(path))
+	}
+	return g, err
+}
+
+// oldDownloads returns the folders of the cache that hold anything but the newest Claude Code.
+func (a *app) oldDownloads() ([]string, error) {
+	releases, err := claude.Cached(a.state().Cache(), lima.Arch())
+	if err != nil {
+		return nil, err
+	}
+	entries, err := os.ReadDir(a.state().Cache())
+	if err != nil && !state.Gone(err) {
+		return nil, err
+	}
+	var old []string
+	for _, entry := range entries {
+		path := filepath.Join(a.state().Cache(), entry.Name())
+		if len(releases) == 0 || path != filepath.Dir(releases[0].Path) {
+			old = append(old, path)
+		}
+	}
+	return old, nil
+}
+
+// collect removes what was found.
+func (a *app) collect(ctx context.Context, store template.Store, g garbage) error {
+	failures := []error{a.removeTemplates(ctx, store, g.templates), store.Reclaim(ctx, false)}
+	if len(g.downloads) > 0 {
+		failures = append(failures, a.removeDownloads(g.downloads))
+	}
+	return errors.Join(failures...)
+}
+
+func (a *app) removeDownloads(paths []string) error {
+	lock, err := a.state().TryLock(cacheLock, state.Exclusive)
+	if err != nil {
+		return fmt.Errorf("removing downloads: %w", err)
+	}
+	defer lock.Unlock()
+	var failures []error
+	for _, path := range paths {
+		failures = append(failures, os.RemoveAll(path))
+	}
+	return errors.Join(failures...)
+}
