@@ -12,6 +12,7 @@ import (
 	"github.com/themouette/claude-vm/internal/project"
 	"github.com/themouette/claude-vm/internal/state"
 	"github.com/themouette/claude-vm/internal/template"
+	"github.com/themouette/claude-vm/internal/ui"
 )
 
 // buildGB is what building a base layer may take on the host's disk while it goes on: image, download, layer.
@@ -52,6 +53,9 @@ project, those of the configuration, its phases, those of the command line. Fold
 			if err != nil {
 				return err
 			}
+			if len(spec.Mounts) > 0 && len(spec.Scripts) == 0 {
+				a.ui.Warn("there is no setup script that could use %s", spec.Mounts[0].Host)
+			}
 			store, err := a.machines(ctx, cfg)
 			if err != nil {
 				return err
@@ -60,7 +64,7 @@ project, those of the configuration, its phases, those of the command line. Fold
 			if err != nil {
 				return err
 			}
-			return a.print("project  %s\ntemplate %s\n", p.Main, entry.Name)
+			return a.print("project  %s\ntemplate %s\n", ui.Sanitize(p.Main), entry.Name)
 		},
 	}
 	cmd.Flags().StringArrayVar(&scripts, "setup-script", nil, "`SCRIPT` to run in the VM at the end (repeatable)")

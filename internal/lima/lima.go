@@ -24,6 +24,7 @@ import (
 
 	"golang.org/x/mod/semver"
 
+	"github.com/themouette/claude-vm/internal/mount"
 	"github.com/themouette/claude-vm/internal/proc"
 )
 
@@ -183,6 +184,20 @@ func (c *Client) Replace(ctx context.Context, draft, name string) error {
 
 // Configure replaces the machine that a stopped instance describes. Its image is not looked at again.
 func (c *Client) Configure(name string, m Machine) error {
+	links, err := filepath.Glob(filepath.Join(c.Dir(name), "share-*"))
+	for _, link := range links { // of an earlier description
+		err = errors.Join(err, os.Remove(link))
+	}
+	shares := make([]mount.Mount, len(m.Mounts))
+	for i, folder := range m.Mounts {
+		if shares[i] = c.Share(name, folder); shares[i].Host != folder.Host {
+			err = errors.Join(err, os.Symlink(folder.Host, shares[i].Host))
+		}
+	}
+	if err != nil {
+		return err
+	}
+	m.Mounts = shares
 	return os.WriteFile(filepath.Join(c.Dir(name), "lima.yaml"), m.yaml(), 0o600)
 }
 

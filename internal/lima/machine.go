@@ -4,9 +4,12 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 
@@ -200,6 +203,20 @@ func literal(path string) string { return strings.ReplaceAll(path, "{{", `{{"{{"
 func MountTag(m mount.Mount) string {
 	sum := sha256.Sum256([]byte(m.Host + ":" + m.Guest))
 	return fmt.Sprintf("lima-%x", sum[:8])
+}
+
+// Share returns a mount as Lima is told of it. Lima writes the path on the host into QEMU's command line, where a comma
+// ends it, and YAML cannot hold every byte that a path can: such a folder goes by a link in the instance's own folder, and
+// by a place in the guest that only the two of us know.
+func (c *Client) Share(name string, m mount.Mount) mount.Mount {
+	plain := func(path string) bool {
+		return utf8.ValidString(path) && !strings.ContainsFunc(path, func(r rune) bool { return r == ',' || unicode.IsControl(r) })
+	}
+	if plain(m.Host) && plain(m.Guest) {
+		return m
+	}
+	link := "share-" + strings.TrimPrefix(MountTag(m), "lima-")
+	return mount.Mount{Host: filepath.Join(c.Dir(name), link), Guest: "/mnt/" + link, Writable: m.Writable}
 }
 
 func (m Machine) yaml() []byte {

@@ -11,8 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 )
 
 // Mount is a directory of the host that a guest sees.
@@ -149,11 +147,6 @@ func check(m Mount, farther []candidate) (candidate, error) {
 		}
 	}
 	m.Guest = strings.TrimRight(m.Guest, "/")
-	for _, p := range []string{m.Host, m.Guest} {
-		if what := unspeakable(p); what != "" {
-			return candidate{}, fmt.Errorf("%q has %s in it, which cannot be passed on to the virtual machine", p, what)
-		}
-	}
 	switch {
 	case m.Guest == "" || reserved(path.Clean(m.Guest)):
 		return candidate{}, fmt.Errorf("the guest path %s belongs to the guest's own system", path.Clean("/"+m.Guest))
@@ -161,20 +154,6 @@ func check(m Mount, farther []candidate) (candidate, error) {
 		return candidate{}, fmt.Errorf("the guest path %q is not absolute and plain", m.Guest)
 	}
 	return candidate{m, info}, nil
-}
-
-// unspeakable says what in a path cannot be carried, or "". QEMU ends a path at a comma unless it is doubled, which Lima
-// does not do; the control characters and what is not UTF-8 have no place in the files and the lists in between.
-func unspeakable(p string) string {
-	switch {
-	case strings.ContainsRune(p, ','):
-		return "a comma"
-	case strings.ContainsFunc(p, unicode.IsControl):
-		return "a control character"
-	case !utf8.ValidString(p):
-		return "bytes that are not UTF-8"
-	}
-	return ""
 }
 
 // reserved reports whether a guest would not come up, or could not be reached, with something else at a path.

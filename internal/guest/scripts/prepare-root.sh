@@ -4,7 +4,7 @@
 # BOOT_ID   what Lima waits to read before it calls the VM ready
 # HOST      the name that the VM goes by
 # FS        how folders of the host are shared: 9p, virtiofs, or reverse-sshfs, where Lima itself mounts them
-# MOUNTS    tag, mount point and options of each shared folder, parents first
+# MOUNTS    source, mount point and options of each shared folder, parents first
 # GROW      1 if the disk is larger than the file system on it
 set -euo pipefail
 umask 022
@@ -23,19 +23,22 @@ if [ "$GROW" = 1 ]; then
 fi
 
 for ((i = 0; i < ${#MOUNTS[@]}; i += 3)); do
-	tag=${MOUNTS[i]} point=${MOUNTS[i + 1]} options=${MOUNTS[i + 2]}
+	source=${MOUNTS[i]} point=${MOUNTS[i + 1]} options=${MOUNTS[i + 2]}
 	mkdir -p -- "$point"
 	case $FS in
 	9p | virtiofs)
-		mount -t "$FS" -o "$options" -- "$tag" "$point"
+		mount -t "$FS" -o "$options" -- "$source" "$point"
 		;;
 	reverse-sshfs)
 		for ((tries = 0; tries < 600; tries++)); do
-			mountpoint -q -- "$point" && continue 2
+			if mountpoint -q -- "$source"; then break; fi
+			if [ $tries = 599 ]; then
+				echo "the host did not mount $source" >&2
+				exit 1
+			fi
 			sleep 0.1
 		done
-		echo "the host did not mount $point" >&2
-		exit 1
+		if [ "$source" != "$point" ]; then mount --bind -- "$source" "$point"; fi
 		;;
 	esac
 done
