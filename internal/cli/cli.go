@@ -34,11 +34,29 @@ type globalFlags struct {
 	autoSetup              bool
 	forwardAgent           bool
 	noConversations        bool
-	disk, memory, cpus     string
-	image                  string
-	mounts, runtimeScripts []string
-	ports                  []string
+	mounts, ports          []string
 	env, envFiles, inherit []string
+
+	values []config.FlagValue // of the flags that stand for a configuration key
+}
+
+// keyFlag is a flag that stands for a configuration key, which says what it may be.
+type keyFlag struct {
+	key, flag string
+	values    *[]config.FlagValue
+}
+
+func (k keyFlag) String() string { return "" }
+func (k keyFlag) Type() string   { return "string" }
+
+func (k keyFlag) Set(value string) error {
+	*k.values = append(*k.values, config.FlagValue{Key: k.key, Flag: "--" + k.flag, Value: value})
+	return nil
+}
+
+// forKey registers a flag that stands for a configuration key.
+func (f *globalFlags) forKey(set *pflag.FlagSet, flag, key, usage string) {
+	set.Var(keyFlag{key, flag, &f.values}, flag, usage)
 }
 
 func (f *globalFlags) register(set *pflag.FlagSet) {
@@ -47,37 +65,18 @@ func (f *globalFlags) register(set *pflag.FlagSet) {
 	set.BoolVar(&f.noConfig, "no-config", false, "ignore both configuration files")
 	set.BoolVar(&f.allowHome, "allow-home", false, "accept the home folder or a system folder as the project")
 	set.BoolVar(&f.autoSetup, "auto-setup", false, "build a missing template without asking")
-	set.StringVar(&f.disk, "disk", "", "disk of the VM in `GB` (1-1000)")
-	set.StringVar(&f.memory, "memory", "", "memory of the VM in `GB` (1-64)")
-	set.StringVar(&f.cpus, "cpus", "", "processors of the VM (1-64)")
-	set.StringVar(&f.image, "image", "", "guest image: a Lima template, a disk image or an image folder")
+	f.forKey(set, "disk", "vm.disk", "disk of the VM in `GB` (1-1000)")
+	f.forKey(set, "memory", "vm.memory", "memory of the VM in `GB` (1-64)")
+	f.forKey(set, "cpus", "vm.cpus", "processors of the VM (1-64)")
+	f.forKey(set, "image", "vm.image", "guest image: a Lima template, a disk image or an image folder")
 	set.BoolVarP(&f.forwardAgent, "forward-ssh-agent", "A", false, "let the VM use the keys of your ssh-agent")
 	set.BoolVar(&f.noConversations, "no-conversations", false, "keep the project's conversation history out of the VM")
 	set.StringArrayVar(&f.mounts, "mount", nil, "share a folder: `HOST[:GUEST][:ro]` (repeatable)")
-	set.StringArrayVar(&f.runtimeScripts, "runtime-script", nil, "`SCRIPT` to run in the VM before the command (repeatable)")
+	f.forKey(set, "runtime-script", "runtime.scripts", "`SCRIPT` to run in the VM before the command (repeatable)")
 	set.StringArrayVar(&f.ports, "publish", nil, "offer a port of the VM on this host's loopback: `HOST:GUEST` (repeatable)")
 	set.StringArrayVar(&f.env, "env", nil, "set a variable in the VM: `NAME=VALUE` (repeatable)")
 	set.StringArrayVar(&f.envFiles, "env-file", nil, "set the variables of a `FILE` in the VM (repeatable)")
 	set.StringArrayVar(&f.inherit, "inherit-env", nil, "pass the variable `NAME` on to the VM (repeatable)")
-}
-
-// values returns the flags that stand for a configuration key.
-func (f *globalFlags) values() []config.FlagValue {
-	var values []config.FlagValue
-	for _, v := range []config.FlagValue{
-		{Key: "vm.disk", Flag: "--disk", Value: f.disk},
-		{Key: "vm.memory", Flag: "--memory", Value: f.memory},
-		{Key: "vm.cpus", Flag: "--cpus", Value: f.cpus},
-		{Key: "vm.image", Flag: "--image", Value: f.image},
-	} {
-		if v.Value != "" {
-			values = append(values, v)
-		}
-	}
-	for _, script := range f.runtimeScripts {
-		values = append(values, config.FlagValue{Key: "runtime.scripts", Flag: "--runtime-script", Value: script})
-	}
-	return values
 }
 
 // Main runs the program and returns its exit code.

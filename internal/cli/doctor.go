@@ -74,7 +74,7 @@ func (a *app) examine(ctx context.Context) (findings []finding, firstErr error) 
 
 	cfg, err := config.Load(config.Input{
 		Home: a.Home, Cwd: a.Dir, Environ: a.Env, NoFiles: a.flags.noConfig,
-		GlobalFile: filepath.Join(a.Home, project.ConfigName), Flags: a.flags.values(),
+		GlobalFile: filepath.Join(a.Home, project.ConfigName), Flags: a.flags.values,
 	})
 	report("config", "no problem in the global file and the environment", err)
 

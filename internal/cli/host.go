@@ -41,7 +41,7 @@ func (a *app) project(ctx context.Context) (*project.Project, error) {
 }
 
 // here returns where we are and what the user asked for there.
-func (a *app) here(ctx context.Context, flags ...config.FlagValue) (*project.Project, *config.Config, error) {
+func (a *app) here(ctx context.Context) (*project.Project, *config.Config, error) {
 	p, err := a.project(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -54,7 +54,7 @@ func (a *app) here(ctx context.Context, flags ...config.FlagValue) (*project.Pro
 		Home: a.Home, Cwd: a.Dir, Environ: a.Env, NoFiles: a.flags.noConfig,
 		GlobalFile:  filepath.Join(a.Home, project.ConfigName),
 		ProjectFile: file,
-		Flags:       append(a.flags.values(), flags...),
+		Flags:       a.flags.values,
 	})
 	if err != nil {
 		return nil, nil, err

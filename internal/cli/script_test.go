@@ -65,6 +65,7 @@ func TestScript(t *testing.T) {
 			"order":       order,
 			"mounts":      mounts,
 			"claude-args": claudeArgs,
+			"documented":  documented,
 		},
 	})
 }

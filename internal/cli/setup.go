@@ -19,7 +19,6 @@ import (
 const buildGB = 5
 
 func (a *app) setupCommand() *cobra.Command {
-	var scripts []string
 	cmd := &cobra.Command{
 		Use:   "setup [flags]",
 		Short: "Build the template VM of this project",
@@ -37,11 +36,7 @@ project, those of the configuration, its phases, those of the command line. Fold
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
-			var flags []config.FlagValue
-			for _, script := range scripts {
-				flags = append(flags, config.FlagValue{Key: "setup.scripts", Flag: "--setup-script", Value: script})
-			}
-			p, cfg, err := a.here(ctx, flags...)
+			p, cfg, err := a.here(ctx)
 			if err != nil {
 				return err
 			}
@@ -67,7 +62,7 @@ project, those of the configuration, its phases, those of the command line. Fold
 			return a.print("project  %s\ntemplate %s\n", ui.Sanitize(p.Main), entry.Name)
 		},
 	}
-	cmd.Flags().StringArrayVar(&scripts, "setup-script", nil, "`SCRIPT` to run in the VM at the end (repeatable)")
+	a.flags.forKey(cmd.Flags(), "setup-script", "setup.scripts", "`SCRIPT` to run in the VM at the end (repeatable)")
 	return cmd
 }
 

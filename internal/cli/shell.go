@@ -19,7 +19,7 @@ Several words are a command and its arguments, passed on exactly as they are. On
 blanks or shell syntax in it is run by the guest's shell.`,
 		Example: `  claude-vm shell
   claude-vm shell make test
-  claude-vm shell "npm ci && npm test"`,
+  claude-vm shell "make && make test"`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.runSession(cmd.Context(), func(*config.Config) guest.Session {
 				switch {

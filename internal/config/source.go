@@ -153,7 +153,7 @@ func (s *source) environ(keys []key, environ []string) {
 		table, _, _ := strings.Cut(k.path, ".")
 		tables = append(tables, envPrefix+strings.ToUpper(table)+"_")
 		name := k.variable()
-		if value, ok := env[name]; ok {
+		if value := env[name]; value != "" { // set to nothing is as good as not set
 			s.origin.Name = name
 			s.text(keys, k, value)
 		}

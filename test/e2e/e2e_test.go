@@ -58,6 +58,14 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer closeWorld()
+	begin := time.Now()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
+	defer cancel()
+	if out, err := w.command(ctx, "setup").CombinedOutput(); err != nil {
+		fmt.Printf("e2e: setup: %v: %s", err, out)
+		return 1
+	}
+	fmt.Printf("e2e: setup took %.1f s\n", time.Since(begin).Seconds())
 	shared = w
 	code := m.Run()
 	if out, err := w.command(context.Background(), "clean").CombinedOutput(); err != nil {
@@ -122,13 +130,27 @@ func makeWorld(temp string) (*world, func(), error) {
 	w.env = append(w.env, "HOME="+w.home, "CLAUDE_VM_HOME="+w.state, "ANTHROPIC_BASE_URL="+w.api, "ANTHROPIC_API_KEY=stand-in-key-0123456789",
 		"GIT_CONFIG_GLOBAL=/dev/null", "GIT_AUTHOR_NAME=t", "GIT_AUTHOR_EMAIL=t@example.invalid", "GIT_COMMITTER_NAME=t", "GIT_COMMITTER_EMAIL=t@example.invalid")
 	for _, args := range [][]string{{"init", "-q"}, {"commit", "-q", "--allow-empty", "-m", "one"}} {
-		cmd := exec.Command("git", args...)
-		cmd.Dir, cmd.Env = w.project, w.env
-		if out, err := cmd.CombinedOutput(); err != nil {
+		if out, err := w.gitIn(w.project, args...); err != nil {
 			return nil, nil, fmt.Errorf("git %v: %w: %s", args, err, out)
 		}
 	}
 	return w, api.Close, nil
+}
+
+func (w *world) gitIn(dir string, args ...string) ([]byte, error) {
+	cmd := exec.Command("git", args...)
+	cmd.Dir, cmd.Env = dir, w.env
+	return cmd.CombinedOutput()
+}
+
+// git runs git on the host.
+func (w *world) git(t *testing.T, dir string, args ...string) string {
+	t.Helper()
+	out, err := w.gitIn(dir, args...)
+	if err != nil {
+		t.Fatalf("git %v: %v: %s", args, err, out)
+	}
+	return string(out)
 }
 
 // real returns the world, or skips the test.

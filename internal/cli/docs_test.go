@@ -1,0 +1,96 @@
+package cli_test
+
+import (
+	"bytes"
+	"os"
+	"os/exec" // the lines are for a shell
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/themouette/claude-vm/internal/config"
+)
+
+// root is the top of the repository, as seen from this package.
+const root = "../.."
+
+// pages returns the documents that people read.
+func pages() ([]string, error) {
+	docs, err := filepath.Glob(root + "/docs/*.md")
+	return append(docs, root+"/README.md"), err
+}
+
+var fence = regexp.MustCompile("(?ms)^```([a-z]*)\n(.*?)^```")
+
+// blocks returns the examples of a page in a language.
+func blocks(page, language string) (found []string, err error) {
+	text, err := os.ReadFile(page)
+	for _, match := range fence.FindAllSubmatch(text, -1) {
+		if string(match[1]) == language {
+			found = append(found, string(match[2]))
+		}
+	}
+	return found, err
+}
+
+var ours = regexp.MustCompile(`(^|[|&;] *)claude-vm( |$)`)
+
+// documented runs every command line with claude-vm in it that the documents show, example by example, in a project that
+// has a template. Each must end well.
+func documented(ts *testscript.TestScript, _ bool, _ []string) {
+	pages, err := pages()
+	ts.Check(err)
+	env := environ(ts)
+	run := func(page, line string) {
+		var out bytes.Buffer
+		cmd := exec.Command("bash", "-o", "pipefail", "-c", line)
+		cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = ts.MkAbs("."), env, &out, &out
+		if err := cmd.Run(); err != nil {
+			ts.Fatalf("%s shows\n  %s\nwhich comes to: %v\n%s", filepath.Base(page), line, err, out.String())
+		}
+	}
+	ran := 0
+	for _, page := range pages {
+		examples, err := blocks(page, "bash")
+		ts.Check(err)
+		for _, example := range examples {
+			run(page, "claude-vm setup")
+			for line := range strings.Lines(example) {
+				if line = strings.TrimSpace(line); ours.MatchString(line) {
+					run(page, line)
+					ran++
+				}
+			}
+		}
+	}
+	if ran < 20 {
+		ts.Fatalf("only %d command lines were found", ran)
+	}
+}
+
+// Every example of a configuration can be loaded.
+func TestDocumentedConfiguration(t *testing.T) {
+	t.Parallel()
+	pages, err := pages()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range pages {
+		examples, err := blocks(page, "toml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, text := range examples {
+			file := filepath.Join(t.TempDir(), "config.toml")
+			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := config.Validate(file, t.TempDir()); err != nil {
+				t.Errorf("%s shows\n%s\nwhich comes to: %v", filepath.Base(page), text, err)
+			}
+		}
+	}
+}
