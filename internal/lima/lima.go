@@ -190,7 +190,7 @@ func (c *Client) Configure(name string, m Machine) error {
 	}
 	shares := make([]mount.Mount, len(m.Mounts))
 	for i, folder := range m.Mounts {
-		if shares[i] = c.Share(name, folder); shares[i].Host != folder.Host {
+		if shares[i] = c.Share(name, m.MountType, folder); shares[i].Host != folder.Host {
 			err = errors.Join(err, os.Symlink(folder.Host, shares[i].Host))
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -206,18 +207,23 @@ func MountTag(m mount.Mount) string {
 }
 
 // Share returns a mount as Lima is told of it. Lima writes the path on the host into QEMU's command line, where a comma
-// ends it, and YAML cannot hold every byte that a path can: such a folder goes by a link in the instance's own folder, and
-// by a place in the guest that only the two of us know.
-func (c *Client) Share(name string, m mount.Mount) mount.Mount {
-	plain := func(path string) bool {
+// ends it, and for reverse-sshfs both paths into lines of shell; YAML cannot hold every byte that a path can. A folder
+// that is not fit for that goes by a link in the instance's own folder, and by a place in the guest that only we know.
+func (c *Client) Share(name, mountType string, m mount.Mount) mount.Mount {
+	fit := func(path string) bool {
 		return utf8.ValidString(path) && !strings.ContainsFunc(path, func(r rune) bool { return r == ',' || unicode.IsControl(r) })
 	}
-	if plain(m.Host) && plain(m.Guest) {
+	if mountType == "reverse-sshfs" {
+		fit = plainPath.MatchString
+	}
+	if fit(m.Host) && fit(m.Guest) {
 		return m
 	}
 	link := "share-" + strings.TrimPrefix(MountTag(m), "lima-")
 	return mount.Mount{Host: filepath.Join(c.Dir(name), link), Guest: "/mnt/" + link, Writable: m.Writable}
 }
+
+var plainPath = regexp.MustCompile(`^[A-Za-z0-9/._-]*$`)
 
 func (m Machine) yaml() []byte {
 	text, err := yaml.Marshal(m.document(runtime.GOOS, runtime.GOARCH))

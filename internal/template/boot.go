@@ -31,7 +31,7 @@ func (s *Store) Boot(ctx context.Context, name string, machine lima.Machine, p g
 	}
 	p.FS = machine.MountType
 	for _, m := range machine.Mounts {
-		share := s.Lima.Share(name, m)
+		share := s.Lima.Share(name, machine.MountType, m)
 		source := lima.MountTag(share)
 		if machine.MountType == "reverse-sshfs" {
 			source = share.Guest

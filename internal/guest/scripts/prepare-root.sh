@@ -9,6 +9,17 @@
 set -euo pipefail
 umask 022
 
+# Lima mounts as the guest's user, and begins when it reads the marker.
+if [ "$FS" = reverse-sshfs ]; then
+	modprobe -qa fuse
+	chmod 666 /dev/fuse
+	if ! grep -qsx user_allow_other /etc/fuse.conf; then echo user_allow_other >>/etc/fuse.conf; fi
+	for ((i = 0; i < ${#MOUNTS[@]}; i += 3)); do
+		mkdir -p -- "${MOUNTS[i]}"
+		chown -- "$SUDO_USER" "${MOUNTS[i]}"
+	done
+fi
+
 if [ -n "$BOOT_ID" ]; then
 	install -d -m 700 -o "$SUDO_USER" /run/host-services
 	for marker in ssh-ready fuse-ready boot-done; do echo "$BOOT_ID" >"/run/lima-$marker"; done
