@@ -126,6 +126,7 @@ func diagnose(err error) (code int, hint string) {
 		{claude.ErrNotFound, codeDownload, "see claude.version and claude.source in the configuration"},
 		{lima.ErrBoot, codeVM, "claude-vm doctor shows what may be missing; --verbose shows Lima's log"},
 		{session.ErrLost, codeVM, ""},
+		{lima.ErrShare, codeUsage, "rename it, or choose another vm.mount_type"},
 		{lima.ErrPort, codeHost, "another program, or another session, listens there: choose another host port"},
 		{ui.ErrNotInteractive, codeUsage, ""},
 	} {

@@ -115,11 +115,7 @@ type File struct {
 }
 
 // Mount is a shared folder as the guest mounts it.
-type Mount struct {
-	Source  string // its tag; where Lima mounts it by itself: that place
-	Point   string
-	Options string
-}
+type Mount struct{ Tag, Point, Options string }
 
 // Preparation is what a session VM needs after its boot.
 type Preparation struct {
@@ -137,7 +133,7 @@ func Prepare(p Preparation) string {
 	var points, mounts, files, merge []string
 	for _, m := range p.Mounts {
 		points = append(points, m.Point)
-		mounts = append(mounts, m.Source, m.Point, m.Options)
+		mounts = append(mounts, m.Tag, m.Point, m.Options)
 	}
 	for _, f := range p.Files {
 		files = append(files, f.Path, f.Mode, f.Content)

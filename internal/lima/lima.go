@@ -184,13 +184,16 @@ func (c *Client) Replace(ctx context.Context, draft, name string) error {
 
 // Configure replaces the machine that a stopped instance describes. Its image is not looked at again.
 func (c *Client) Configure(name string, m Machine) error {
+	if err := m.checkShares(); err != nil {
+		return err
+	}
 	links, err := filepath.Glob(filepath.Join(c.Dir(name), "share-*"))
 	for _, link := range links { // of an earlier description
 		err = errors.Join(err, os.Remove(link))
 	}
 	shares := make([]mount.Mount, len(m.Mounts))
 	for i, folder := range m.Mounts {
-		if shares[i] = c.Share(name, m.MountType, folder); shares[i].Host != folder.Host {
+		if shares[i] = c.Share(name, folder); shares[i].Host != folder.Host {
 			err = errors.Join(err, os.Symlink(folder.Host, shares[i].Host))
 		}
 	}

@@ -2,6 +2,7 @@ package lima
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -207,14 +208,11 @@ func MountTag(m mount.Mount) string {
 }
 
 // Share returns a mount as Lima is told of it. Lima writes the path on the host into QEMU's command line, where a comma
-// ends it, and for reverse-sshfs both paths into lines of shell; YAML cannot hold every byte that a path can. A folder
-// that is not fit for that goes by a link in the instance's own folder, and by a place in the guest that only we know.
-func (c *Client) Share(name, mountType string, m mount.Mount) mount.Mount {
+// ends it, and YAML cannot hold every byte that a path can: such a folder goes by a link in the instance's own folder, and
+// by a place in the guest that only we know.
+func (c *Client) Share(name string, m mount.Mount) mount.Mount {
 	fit := func(path string) bool {
 		return utf8.ValidString(path) && !strings.ContainsFunc(path, func(r rune) bool { return r == ',' || unicode.IsControl(r) })
-	}
-	if mountType == "reverse-sshfs" {
-		fit = plainPath.MatchString
 	}
 	if fit(m.Host) && fit(m.Guest) {
 		return m
@@ -223,7 +221,21 @@ func (c *Client) Share(name, mountType string, m mount.Mount) mount.Mount {
 	return mount.Mount{Host: filepath.Join(c.Dir(name), link), Guest: "/mnt/" + link, Writable: m.Writable}
 }
 
-var plainPath = regexp.MustCompile(`^[A-Za-z0-9/._-]*$`)
+// ErrShare means that a folder cannot be shared in the way that was chosen.
+var ErrShare = errors.New("reverse-sshfs cannot share a folder of this name")
+
+// checkShares makes sure that Lima can mount what it mounts itself: over reverse-sshfs it writes both paths into lines of
+// shell, in double quotes, and shares no link.
+func (m Machine) checkShares() error {
+	for _, folder := range m.Mounts {
+		if m.MountType == "reverse-sshfs" && (unquotable.MatchString(folder.Host+folder.Guest) || !utf8.ValidString(folder.Host+folder.Guest)) {
+			return fmt.Errorf("%w: %q", ErrShare, folder.Host)
+		}
+	}
+	return nil
+}
+
+var unquotable = regexp.MustCompile("[\"$`\\\\,[:cntrl:]]")
 
 func (m Machine) yaml() []byte {
 	text, err := yaml.Marshal(m.document(runtime.GOOS, runtime.GOARCH))

@@ -31,12 +31,9 @@ func (s *Store) Boot(ctx context.Context, name string, machine lima.Machine, p g
 	}
 	p.FS = machine.MountType
 	for _, m := range machine.Mounts {
-		share := s.Lima.Share(name, machine.MountType, m)
-		source := lima.MountTag(share)
-		if machine.MountType == "reverse-sshfs" {
-			source = share.Guest
-		}
-		p.Mounts = append(p.Mounts, guest.Mount{Source: source, Point: m.Guest, Options: lima.MountOptions(machine.MountType, m)})
+		p.Mounts = append(p.Mounts, guest.Mount{
+			Tag: lima.MountTag(s.Lima.Share(name, m)), Point: m.Guest, Options: lima.MountOptions(machine.MountType, m),
+		})
 	}
 	if err := s.Lima.Exec(ctx, name, lima.Command{Line: "bash -s", Stdin: strings.NewReader(guest.Prepare(p))}); err != nil {
 		return fmt.Errorf("preparing the VM: %w", err)

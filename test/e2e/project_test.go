@@ -107,7 +107,7 @@ writable = false
 // TestReverseSSHFS shares folders in the way that every guest knows.
 func TestReverseSSHFS(t *testing.T) {
 	w := real(t)
-	data := filepath.Join(filepath.Dir(w.project), "read, only")
+	data := filepath.Join(filepath.Dir(w.project), "read only")
 	write(t, data, map[string]string{"file": "content\n"})
 	w.env = append(w.env, "CLAUDE_VM_VM_MOUNT_TYPE=reverse-sshfs")
 	defer func() { w.env = w.env[:len(w.env)-1] }()

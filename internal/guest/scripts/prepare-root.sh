@@ -4,7 +4,7 @@
 # BOOT_ID   what Lima waits to read before it calls the VM ready
 # HOST      the name that the VM goes by
 # FS        how folders of the host are shared: 9p, virtiofs, or reverse-sshfs, where Lima itself mounts them
-# MOUNTS    source, mount point and options of each shared folder, parents first
+# MOUNTS    tag, mount point and options of each shared folder, parents first
 # GROW      1 if the disk is larger than the file system on it
 set -euo pipefail
 umask 022
@@ -15,8 +15,8 @@ if [ "$FS" = reverse-sshfs ]; then
 	chmod 666 /dev/fuse
 	if ! grep -qsx user_allow_other /etc/fuse.conf; then echo user_allow_other >>/etc/fuse.conf; fi
 	for ((i = 0; i < ${#MOUNTS[@]}; i += 3)); do
-		mkdir -p -- "${MOUNTS[i]}"
-		chown -- "$SUDO_USER" "${MOUNTS[i]}"
+		mkdir -p -- "${MOUNTS[i + 1]}"
+		chown -- "$SUDO_USER" "${MOUNTS[i + 1]}"
 	done
 fi
 
@@ -34,22 +34,19 @@ if [ "$GROW" = 1 ]; then
 fi
 
 for ((i = 0; i < ${#MOUNTS[@]}; i += 3)); do
-	source=${MOUNTS[i]} point=${MOUNTS[i + 1]} options=${MOUNTS[i + 2]}
+	tag=${MOUNTS[i]} point=${MOUNTS[i + 1]} options=${MOUNTS[i + 2]}
 	mkdir -p -- "$point"
 	case $FS in
 	9p | virtiofs)
-		mount -t "$FS" -o "$options" -- "$source" "$point"
+		mount -t "$FS" -o "$options" -- "$tag" "$point"
 		;;
 	reverse-sshfs)
 		for ((tries = 0; tries < 600; tries++)); do
-			if mountpoint -q -- "$source"; then break; fi
-			if [ $tries = 599 ]; then
-				echo "the host did not mount $source" >&2
-				exit 1
-			fi
+			mountpoint -q -- "$point" && continue 2
 			sleep 0.1
 		done
-		if [ "$source" != "$point" ]; then mount --bind -- "$source" "$point"; fi
+		echo "the host did not mount $point" >&2
+		exit 1
 		;;
 	esac
 done
