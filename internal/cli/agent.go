@@ -57,6 +57,9 @@ func (a *app) runSession(ctx context.Context, command func(*config.Config) guest
 	if err != nil {
 		return err
 	}
+	if err := a.lendAgents(ctx, p, cfg, &spec); err != nil {
+		return err
+	}
 	store, err := a.machines(ctx, cfg)
 	if err != nil {
 		return err
@@ -116,9 +119,6 @@ func (a *app) sessionSpec(p *project.Project, cfg *config.Config, command guest.
 	if err != nil {
 		return session.Spec{}, err
 	}
-	if a.flags.forwardAgent && proc.Getenv(a.Env, "SSH_AUTH_SOCK") == "" {
-		return session.Spec{}, usageError{"claude-vm", errors.New("-A: there is no ssh-agent to forward (SSH_AUTH_SOCK is not set)")}
-	}
 	command.Home = lima.GuestHome
 	command.Dir = guestPath(mounts, p.Dir)
 	if command.Env, err = a.guestEnv(); err != nil {
@@ -147,7 +147,7 @@ func (a *app) sessionSpec(p *project.Project, cfg *config.Config, command guest.
 	}
 	spec := session.Spec{
 		Project: p, Template: p.TemplateName(), Mounts: mounts, MountType: cfg.VM.MountType,
-		ForwardAgent: a.flags.forwardAgent, Ports: ports,
+		Ports:   ports,
 		Command: command,
 		Merge: []guest.File{
 			{Path: ".claude.json", Content: string(account)},

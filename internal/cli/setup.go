@@ -40,6 +40,9 @@ project, those of the configuration, its phases, those of the command line. Fold
 			if err != nil {
 				return err
 			}
+			if _, err := a.findGPG(ctx, p, cfg); err != nil { // what no session could use need not be built
+				return err
+			}
 			mounts, err := a.addedMounts(cfg.Setup.Mounts, a.flags.mounts)
 			if err != nil {
 				return err

@@ -130,6 +130,7 @@ type Preparation struct {
 	Grow   bool
 	Files  []File
 	Merge  []File
+	Steps  []string // scripts that the guest's user runs in the end
 }
 
 // Prepare returns the script that makes a session VM ready. It runs as the guest's user.
@@ -146,7 +147,7 @@ func Prepare(p Preparation) string {
 		merge = append(merge, f.Path, f.Content)
 	}
 	root := render("prepare-root.sh", one("BOOT_ID", p.BootID), one("HOST", p.Host), one("FS", p.FS), one("GROW", flag(p.Grow)), many("MOUNTS", mounts))
-	return render("prepare.sh", one("ROOT_SCRIPT", root), many("POINTS", points), many("FILES", files), many("MERGE", merge))
+	return render("prepare.sh", one("ROOT_SCRIPT", root), many("POINTS", points), many("FILES", files), many("MERGE", merge), many("STEPS", p.Steps))
 }
 
 // Mode says what a session's command is.

@@ -1,0 +1,9 @@
+package guest
+
+// GPGSocket is where gpg in the guest looks for its agent, relative to the home folder.
+const GPGSocket = ".gnupg/S.gpg-agent"
+
+// GPG returns a step of Prepare: with it gpg in the guest knows the keys of the host, and leaves GPGSocket to the host's agent.
+func GPG(keys string, fingerprints []string) string {
+	return render("gpg.sh", one("KEYS", keys), many("TRUSTED", fingerprints))
+}
