@@ -121,7 +121,7 @@ func (a *app) sessionSpec(p *project.Project, cfg *config.Config, command guest.
 	}
 	command.Home = lima.GuestHome
 	command.Dir = guestPath(mounts, p.Dir)
-	if command.Env, err = a.guestEnv(); err != nil {
+	if command.Env, err = a.guestEnv(cfg); err != nil {
 		return session.Spec{}, err
 	}
 	command.Scripts, err = readScripts([]string{filepath.Join(p.Root, ".claude-vm.runtime.sh")}, cfg.Runtime.Scripts, cfg.Phase.Runtime)
@@ -277,8 +277,8 @@ var passedOn = []string{
 }
 
 // guestEnv returns the variables that the guest's command gets. What was asked for more closely comes later, and so wins.
-func (a *app) guestEnv() ([]string, error) {
-	var env []string
+func (a *app) guestEnv(cfg *config.Config) ([]string, error) {
+	env := a.proxies(cfg)
 	for _, name := range passedOn {
 		if value := proc.Getenv(a.Env, name); value != "" {
 			env = append(env, name+"="+value)

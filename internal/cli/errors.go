@@ -11,6 +11,7 @@ import (
 	"github.com/themouette/claude-vm/internal/git"
 	"github.com/themouette/claude-vm/internal/lima"
 	"github.com/themouette/claude-vm/internal/mount"
+	"github.com/themouette/claude-vm/internal/network"
 	"github.com/themouette/claude-vm/internal/project"
 	"github.com/themouette/claude-vm/internal/session"
 	"github.com/themouette/claude-vm/internal/template"
@@ -109,6 +110,7 @@ func diagnose(err error) (code int, hint string) {
 	}{
 		{mount.ErrSpec, codeUsage, ""},
 		{mount.ErrConflict, codeUsage, ""},
+		{network.ErrCertificates, codeUsage, "vm.ca_certificates names PEM files with certificates and nothing else in them"},
 		{session.ErrShrink, codeUsage, "for a smaller disk build the template anew: claude-vm setup --disk N"},
 		{template.ErrNone, codeNoTemplate, "build it with: claude-vm setup"},
 		{lima.ErrNoLima, codeHost, "install Lima: " + installLima(runtime.GOOS)},

@@ -77,6 +77,9 @@ func templateSpec(home string, p *project.Project, cfg *config.Config, mounts []
 	for _, item := range cfg.Packages.System {
 		spec.Packages = append(spec.Packages, item.Value)
 	}
+	if spec.Certificates, err = certificates(cfg); err != nil {
+		return spec, err
+	}
 	if spec.Mounts, err = mount.Resolve(nil, mounts...); err != nil {
 		return spec, err
 	}
@@ -105,7 +108,7 @@ func (a *app) setup(ctx context.Context, store template.Store, cfg *config.Confi
 	spec.CPUs = cmp.Or(spec.CPUs, store.Lima.Accel.DefaultCPUs())
 	log := a.ui.Verbose()
 	defer log.Close()
-	builder := template.Builder{Store: store, UI: a.ui, Log: log}
+	builder := template.Builder{Store: store, UI: a.ui, Log: log, Env: a.proxies(cfg)}
 	if entry, err = builder.Build(ctx, spec); err != nil {
 		return entry, err
 	}

@@ -1,9 +1,19 @@
 package guest
 
+import "al.essio.dev/pkg/shellescape"
+
 // GPGSocket is where gpg in the guest looks for its agent, relative to the home folder.
 const GPGSocket = ".gnupg/S.gpg-agent"
 
 // GPG returns a step of Prepare: with it gpg in the guest knows the keys of the host, and leaves GPGSocket to the host's agent.
 func GPG(keys string, fingerprints []string) string {
 	return render("gpg.sh", one("KEYS", keys), many("TRUSTED", fingerprints))
+}
+
+// Export returns shell that exports variables, each NAME=value. In front of a script that runs as root it sets them for that.
+func Export(env []string) string {
+	if len(env) == 0 {
+		return ""
+	}
+	return "export -- " + shellescape.QuoteCommand(env) + "\n"
 }
