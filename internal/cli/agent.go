@@ -145,6 +145,10 @@ func (a *app) sessionSpec(p *project.Project, cfg *config.Config, command guest.
 	if err != nil {
 		return session.Spec{}, err
 	}
+	steps, err := a.tellNPM()
+	if err != nil {
+		return session.Spec{}, err
+	}
 	spec := session.Spec{
 		Project: p, Template: p.TemplateName(), Mounts: mounts, MountType: cfg.VM.MountType,
 		Ports:   ports,
@@ -153,6 +157,7 @@ func (a *app) sessionSpec(p *project.Project, cfg *config.Config, command guest.
 			{Path: ".claude.json", Content: string(account)},
 			{Path: ".claude/settings.json", Content: string(settings)},
 		},
+		Steps: steps,
 		Label: label(command),
 		TTY:   isTerminal(a.Stdin) && isTerminal(a.Stdout),
 		Stdin: a.Stdin, Stdout: a.Stdout, Stderr: a.Stderr,

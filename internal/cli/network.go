@@ -2,6 +2,7 @@ package cli
 
 import (
 	"github.com/themouette/claude-vm/internal/config"
+	"github.com/themouette/claude-vm/internal/guest"
 	"github.com/themouette/claude-vm/internal/network"
 )
 
@@ -11,6 +12,16 @@ func (a *app) proxies(cfg *config.Config) []string {
 		return nil
 	}
 	return network.Proxies(a.Env)
+}
+
+// tellNPM returns the step of a preparation by which npm in the guest knows the registries that the host's uses, none if the
+// user has not set up any.
+func (a *app) tellNPM() (steps []string, err error) {
+	lines, err := network.Registries(a.Env, a.Home)
+	if len(lines) > 0 {
+		steps = append(steps, guest.Registries(lines))
+	}
+	return steps, err
 }
 
 // certificates returns those of the authorities that the guest is to trust.

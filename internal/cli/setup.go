@@ -106,9 +106,13 @@ func (a *app) setup(ctx context.Context, store template.Store, cfg *config.Confi
 		return entry, err
 	}
 	spec.CPUs = cmp.Or(spec.CPUs, store.Lima.Accel.DefaultCPUs())
+	steps, err := a.tellNPM()
+	if err != nil {
+		return entry, err
+	}
 	log := a.ui.Verbose()
 	defer log.Close()
-	builder := template.Builder{Store: store, UI: a.ui, Log: log, Env: a.proxies(cfg)}
+	builder := template.Builder{Store: store, UI: a.ui, Log: log, Env: a.proxies(cfg), Steps: steps}
 	if entry, err = builder.Build(ctx, spec); err != nil {
 		return entry, err
 	}

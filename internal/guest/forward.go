@@ -10,6 +10,9 @@ func GPG(keys string, fingerprints []string) string {
 	return render("gpg.sh", one("KEYS", keys), many("TRUSTED", fingerprints))
 }
 
+// Registries returns a step of Prepare that adds lines to npm's configuration, where it does not say otherwise already.
+func Registries(lines []string) string { return render("npmrc.sh", many("LINES", lines)) }
+
 // Export returns shell that exports variables, each NAME=value. In front of a script that runs as root it sets them for that.
 func Export(env []string) string {
 	if len(env) == 0 {

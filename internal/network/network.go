@@ -1,5 +1,5 @@
-// Package network knows how a company's network is reached from a guest: through the proxies that the host is set up for, and
-// with certificate authorities that the user names. It only reads; it must not know how a guest is told.
+// Package network knows how a company's network is reached from a guest: through the proxies and npm registries that the host
+// is set up for, and with certificate authorities that the user names. It only reads; it must not know how a guest is told.
 package network
 
 import (

@@ -64,6 +64,8 @@ type Builder struct {
 	UI  *ui.UI
 	Log io.Writer // receives what runs in the VM prints
 	Env []string  // NAME=value for all that runs in the VM, and that the template must not keep
+
+	Steps []string // of the preparation of what a project adds
 }
 
 // Build makes the template of a project, or makes it anew. The old one stays in use until the new one is complete.
@@ -130,7 +132,7 @@ func (b *Builder) customize(ctx context.Context, vm string, spec Spec, record *R
 		if err := b.Lima.Configure(vm, machine); err != nil {
 			return err
 		}
-		return b.Boot(ctx, vm, machine, guest.Preparation{Host: "vm-setup", Files: files, Grow: record.DiskGB > record.SystemGB})
+		return b.Boot(ctx, vm, machine, guest.Preparation{Host: "vm-setup", Files: files, Steps: b.Steps, Grow: record.DiskGB > record.SystemGB})
 	}); err != nil {
 		return err
 	}
