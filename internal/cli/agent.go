@@ -57,6 +57,9 @@ func (a *app) runSession(ctx context.Context, command func(*config.Config) guest
 	if err != nil {
 		return err
 	}
+	if err := a.lendAgents(ctx, p, cfg, &spec); err != nil {
+		return err
+	}
 	store, err := a.machines(ctx, cfg)
 	if err != nil {
 		return err
@@ -116,12 +119,9 @@ func (a *app) sessionSpec(p *project.Project, cfg *config.Config, command guest.
 	if err != nil {
 		return session.Spec{}, err
 	}
-	if a.flags.forwardAgent && proc.Getenv(a.Env, "SSH_AUTH_SOCK") == "" {
-		return session.Spec{}, usageError{"claude-vm", errors.New("-A: there is no ssh-agent to forward (SSH_AUTH_SOCK is not set)")}
-	}
 	command.Home = lima.GuestHome
 	command.Dir = guestPath(mounts, p.Dir)
-	if command.Env, err = a.guestEnv(); err != nil {
+	if command.Env, err = a.guestEnv(cfg); err != nil {
 		return session.Spec{}, err
 	}
 	command.Scripts, err = readScripts([]string{filepath.Join(p.Root, ".claude-vm.runtime.sh")}, cfg.Runtime.Scripts, cfg.Phase.Runtime)
@@ -145,14 +145,19 @@ func (a *app) sessionSpec(p *project.Project, cfg *config.Config, command guest.
 	if err != nil {
 		return session.Spec{}, err
 	}
+	steps, err := a.tellNPM()
+	if err != nil {
+		return session.Spec{}, err
+	}
 	spec := session.Spec{
 		Project: p, Template: p.TemplateName(), Mounts: mounts, MountType: cfg.VM.MountType,
-		ForwardAgent: a.flags.forwardAgent, Ports: ports,
+		Ports:   ports,
 		Command: command,
 		Merge: []guest.File{
 			{Path: ".claude.json", Content: string(account)},
 			{Path: ".claude/settings.json", Content: string(settings)},
 		},
+		Steps: steps,
 		Label: label(command),
 		TTY:   isTerminal(a.Stdin) && isTerminal(a.Stdout),
 		Stdin: a.Stdin, Stdout: a.Stdout, Stderr: a.Stderr,
@@ -277,8 +282,8 @@ var passedOn = []string{
 }
 
 // guestEnv returns the variables that the guest's command gets. What was asked for more closely comes later, and so wins.
-func (a *app) guestEnv() ([]string, error) {
-	var env []string
+func (a *app) guestEnv(cfg *config.Config) ([]string, error) {
+	env := a.proxies(cfg)
 	for _, name := range passedOn {
 		if value := proc.Getenv(a.Env, name); value != "" {
 			env = append(env, name+"="+value)

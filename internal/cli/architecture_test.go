@@ -19,12 +19,14 @@ func mayImport() map[string][]string {
 	floor := []string{"proc", "state", "ui"}
 	return map[string][]string{
 		"cmd/claude-vm":     {"cli"},
-		"internal/cli":      append(floor, "claude", "config", "envfile", "git", "guest", "lima", "mount", "project", "session", "template"),
+		"internal/cli":      append(floor, "claude", "config", "envfile", "forward", "git", "guest", "lima", "mount", "network", "project", "session", "template"),
 		"internal/session":  append(floor, "guest", "lima", "mount", "project", "template"),
 		"internal/template": append(floor, "claude", "guest", "lima", "mount", "project"),
 		"internal/lima":     {"mount", "proc"},
 		"internal/project":  {"git"},
 		"internal/git":      {"proc"},
+		"internal/forward":  {"proc"},
+		"internal/network":  {"proc"},
 		"internal/claude":   {"proc"},
 		"internal/guest":    {},
 		"internal/mount":    {},

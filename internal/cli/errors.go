@@ -7,9 +7,11 @@ import (
 
 	"github.com/themouette/claude-vm/internal/claude"
 	"github.com/themouette/claude-vm/internal/config"
+	"github.com/themouette/claude-vm/internal/forward"
 	"github.com/themouette/claude-vm/internal/git"
 	"github.com/themouette/claude-vm/internal/lima"
 	"github.com/themouette/claude-vm/internal/mount"
+	"github.com/themouette/claude-vm/internal/network"
 	"github.com/themouette/claude-vm/internal/project"
 	"github.com/themouette/claude-vm/internal/session"
 	"github.com/themouette/claude-vm/internal/template"
@@ -36,7 +38,7 @@ Exit codes:
   1    any other failure
   2    wrong usage or configuration
   66   the project has no template yet
-  69   the host lacks something: Lima, QEMU, git, disk space, a guest image
+  69   the host lacks something: Lima, QEMU, git, an agent to forward, disk space, a guest image
   70   the VM did not start, or was lost
   75   another claude-vm is at work on the same thing
   76   a download failed or was not what it should be
@@ -108,6 +110,7 @@ func diagnose(err error) (code int, hint string) {
 	}{
 		{mount.ErrSpec, codeUsage, ""},
 		{mount.ErrConflict, codeUsage, ""},
+		{network.ErrCertificates, codeUsage, "vm.ca_certificates names PEM files with certificates and nothing else in them"},
 		{session.ErrShrink, codeUsage, "for a smaller disk build the template anew: claude-vm setup --disk N"},
 		{template.ErrNone, codeNoTemplate, "build it with: claude-vm setup"},
 		{lima.ErrNoLima, codeHost, "install Lima: " + installLima(runtime.GOOS)},
@@ -116,6 +119,10 @@ func diagnose(err error) (code int, hint string) {
 		{lima.ErrHome, codeHost, "choose a short folder, such as: export CLAUDE_VM_HOME=/var/tmp/cvm"},
 		{lima.ErrNoImage, codeHost, "--image takes a Lima template (template:debian-13), a disk image, or a folder made by `make image`"},
 		{git.ErrNotInstalled, codeHost, "install git"},
+		{forward.ErrNoSSHAgent, codeHost, "start one and give it your keys: eval \"$(ssh-agent)\" && ssh-add"},
+		{forward.ErrNoGPG, codeHost, "install gnupg, or leave the tool gpg out"},
+		{forward.ErrNoGPGAgent, codeHost, "see what it says: gpgconf --launch gpg-agent; its extra-socket must not be switched off in gpg-agent.conf"},
+		{forward.ErrNoGPGKey, codeHost, "make one with gpg --quick-generate-key, or leave the tool gpg out"},
 		{errNoSpace, codeHost, "free some, remove templates with claude-vm clean-all, or move the folder with CLAUDE_VM_HOME"},
 		{project.ErrGone, codeHost, "change to a folder that exists"},
 		{git.ErrDubiousOwner, codeRefused, "if you trust it: git config --global --add safe.directory FOLDER"},

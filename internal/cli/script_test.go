@@ -39,6 +39,7 @@ func TestMain(m *testing.M) {
 		defer stop()
 		os.Exit(cli.Main(ctx, cli.OS()))
 	}
+	commands["greet"] = greet
 	testscript.Main(m, commands)
 }
 

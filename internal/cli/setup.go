@@ -40,6 +40,9 @@ project, those of the configuration, its phases, those of the command line. Fold
 			if err != nil {
 				return err
 			}
+			if _, err := a.findGPG(ctx, p, cfg); err != nil { // what no session could use need not be built
+				return err
+			}
 			mounts, err := a.addedMounts(cfg.Setup.Mounts, a.flags.mounts)
 			if err != nil {
 				return err
@@ -74,6 +77,9 @@ func templateSpec(home string, p *project.Project, cfg *config.Config, mounts []
 	for _, item := range cfg.Packages.System {
 		spec.Packages = append(spec.Packages, item.Value)
 	}
+	if spec.Certificates, err = certificates(cfg); err != nil {
+		return spec, err
+	}
 	if spec.Mounts, err = mount.Resolve(nil, mounts...); err != nil {
 		return spec, err
 	}
@@ -100,9 +106,13 @@ func (a *app) setup(ctx context.Context, store template.Store, cfg *config.Confi
 		return entry, err
 	}
 	spec.CPUs = cmp.Or(spec.CPUs, store.Lima.Accel.DefaultCPUs())
+	steps, err := a.tellNPM()
+	if err != nil {
+		return entry, err
+	}
 	log := a.ui.Verbose()
 	defer log.Close()
-	builder := template.Builder{Store: store, UI: a.ui, Log: log}
+	builder := template.Builder{Store: store, UI: a.ui, Log: log, Env: a.proxies(cfg), Steps: steps}
 	if entry, err = builder.Build(ctx, spec); err != nil {
 		return entry, err
 	}

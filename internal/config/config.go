@@ -48,6 +48,9 @@ type VM struct {
 	Image     string
 	Accel     string
 	MountType string
+	Proxy     string
+
+	CACertificates []Item // absolute paths
 }
 
 // Tools are the tools that can be installed into a template.

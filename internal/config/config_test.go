@@ -84,7 +84,7 @@ func TestDefaults(t *testing.T) {
 	got := *c
 	got.origins = nil
 	want := Config{
-		VM:     VM{Disk: 20, Memory: 8, Image: "template:debian-13", Accel: "auto", MountType: "auto"},
+		VM:     VM{Disk: 20, Memory: 8, Image: "template:debian-13", Accel: "auto", MountType: "auto", Proxy: "host"},
 		Claude: Claude{Version: "latest", Source: "auto"},
 		Later:  Later{Standby: Standby{Count: 1, TTL: 30 * time.Minute}, Guard: Guard{Git: "restore"}},
 	}
@@ -282,12 +282,12 @@ func TestProblemsOfAllLayersAtOnce(t *testing.T) {
 func TestVariables(t *testing.T) {
 	t.Parallel()
 	c := world{env: []string{
-		"CLAUDE_VM_MEMORY=16", "CLAUDE_VM_CPUS=2", "CLAUDE_VM_IMAGE=img/d.qcow2", "CLAUDE_VM_VM_ACCEL=tcg", "CLAUDE_VM_VM_MOUNT_TYPE=9p",
+		"CLAUDE_VM_MEMORY=16", "CLAUDE_VM_CPUS=2", "CLAUDE_VM_IMAGE=img/d.qcow2", "CLAUDE_VM_VM_ACCEL=tcg", "CLAUDE_VM_VM_MOUNT_TYPE=9p", "CLAUDE_VM_VM_PROXY=none",
 		"CLAUDE_VM_TOOLS_DOCKER=true", "CLAUDE_VM_TOOLS_NODE_VERSION=22", "CLAUDE_VM_TOOLS_GH=false", "CLAUDE_VM_TOOLS_GH_VERSION=2",
 		"CLAUDE_VM_STANDBY_COUNT=0", "CLAUDE_VM_CLAUDE_SOURCE=npm",
 	}}.mustLoad(t)
-	if want := (VM{Disk: 20, Memory: 16, CPUs: 2, Image: c.VM.Image, Accel: "tcg", MountType: "9p"}); c.VM != want {
-		t.Errorf("got %+v, want %+v", c.VM, want)
+	if diff := cmp.Diff(VM{Disk: 20, Memory: 16, CPUs: 2, Image: c.VM.Image, Accel: "tcg", MountType: "9p", Proxy: "none"}, c.VM); diff != "" {
+		t.Error(diff)
 	}
 	if !strings.HasSuffix(c.VM.Image, "/proj/sub/img/d.qcow2") {
 		t.Errorf("image %s", c.VM.Image)

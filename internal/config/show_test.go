@@ -51,6 +51,8 @@ memory = 16 # --memory
 image = "template:debian-13" # default
 accel = "auto" # default
 mount_type = "auto" # default
+proxy = "host" # default
+ca_certificates = [] # default
 
 [tools]
 docker = true # ~/.claude-vm.toml:2:7
@@ -123,7 +125,7 @@ func TestWriteJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]any{
-		"vm":                             map[string]any{"disk": 30.0, "memory": 16.0, "image": "template:debian-13", "accel": "auto", "mount_type": "auto"},
+		"vm":                             map[string]any{"disk": 30.0, "memory": 16.0, "image": "template:debian-13", "accel": "auto", "mount_type": "auto", "proxy": "host", "ca_certificates": []any{}},
 		"tools.docker":                   true,
 		"tools.node":                     map[string]any{"version": "22"},
 		"runtime.scripts":                []any{"~/g.sh", `~/proj/p "q".sh`},

@@ -54,9 +54,10 @@ func render(script string, values ...value) string {
 // Ready is what a VM made by Lean prints on its console when its ssh server listens.
 const Ready = "claude-vm: ssh is up"
 
-// Base returns the script that installs what every guest has. It runs as root, with network.
-func Base(packages []string) string {
-	return render("base.sh", many("PACKAGES", packages))
+// Base returns the script that installs what every guest has, and makes it trust certificate authorities, each given in PEM
+// form. It runs as root, with network.
+func Base(packages, certificates []string) string {
+	return render("base.sh", many("PACKAGES", packages), many("CERTIFICATES", certificates))
 }
 
 // Packages returns the script that installs Debian packages. It runs as root.
@@ -66,8 +67,13 @@ func Packages(names []string) string {
 
 // SetupFiles returns setup scripts as files for Prepare, and the command line that runs each. What they print goes to
 // standard error, whose end a failure shows.
-func SetupFiles(scripts []Script) (files []File, lines []string) {
+//
+// The variables are set for all of them. They may hold secrets: the file with them lies in the guest's memory, and no disk
+// keeps it.
+func SetupFiles(scripts []Script, env []string) (files []File, lines []string) {
+	const variables = "/dev/shm/claude-vm-env"
 	const exports = folder + "exports"
+	files = append(files, File{Path: variables, Mode: "600", Content: Export(env)})
 	for i, script := range scripts {
 		path := folder + "setup-" + strconv.Itoa(i+1)
 		files = append(files, script.files(path, exports)...)
@@ -75,7 +81,7 @@ func SetupFiles(scripts []Script) (files []File, lines []string) {
 		if script.Phase != nil {
 			run = ". " + run
 		}
-		lines = append(lines, "bash -lc 'if [ -e ~/"+exports+" ]; then . ~/"+exports+"; fi; "+run+"' >&2")
+		lines = append(lines, "bash -lc '. "+variables+"; if [ -e ~/"+exports+" ]; then . ~/"+exports+"; fi; "+run+"' >&2")
 	}
 	return files, lines
 }
@@ -126,6 +132,7 @@ type Preparation struct {
 	Grow   bool
 	Files  []File
 	Merge  []File
+	Steps  []string // scripts that the guest's user runs in the end
 }
 
 // Prepare returns the script that makes a session VM ready. It runs as the guest's user.
@@ -142,7 +149,7 @@ func Prepare(p Preparation) string {
 		merge = append(merge, f.Path, f.Content)
 	}
 	root := render("prepare-root.sh", one("BOOT_ID", p.BootID), one("HOST", p.Host), one("FS", p.FS), one("GROW", flag(p.Grow)), many("MOUNTS", mounts))
-	return render("prepare.sh", one("ROOT_SCRIPT", root), many("POINTS", points), many("FILES", files), many("MERGE", merge))
+	return render("prepare.sh", one("ROOT_SCRIPT", root), many("POINTS", points), many("FILES", files), many("MERGE", merge), many("STEPS", p.Steps))
 }
 
 // Mode says what a session's command is.

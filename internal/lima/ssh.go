@@ -152,6 +152,22 @@ func (c *Client) Publish(ctx context.Context, name string, p Port) error {
 	return nil
 }
 
+// Socket is a Unix socket of the host, and where the guest has it.
+type Socket struct{ Host, Guest string }
+
+// socketPath keeps ssh from reading a path as more than one: it takes colons apart and expands what follows a percent sign.
+var socketPath = strings.NewReplacer(`\`, `\\`, `:`, `\:`, `%`, `%%`)
+
+// Lend lets a running instance connect to a socket of the host, over the shared connection. Nothing may lie in its place in
+// the guest.
+func (c *Client) Lend(ctx context.Context, name string, s Socket) error {
+	forward := socketPath.Replace(s.Guest) + ":" + socketPath.Replace(s.Host)
+	if err := proc.Run(ctx, c.ssh(name, "-O", "forward", "-R", forward)); err != nil {
+		return fmt.Errorf("lending the VM the socket %s: %w", s.Host, err)
+	}
+	return nil
+}
+
 var instanceID = regexp.MustCompile(`instance-id: (iid-[0-9]+)`)
 
 // BootID returns the id that Lima gave to this boot of an instance and that it waits to read in the guest. It stands in

@@ -41,11 +41,13 @@ type Spec struct {
 	MountType    string // auto, 9p, virtiofs or reverse-sshfs
 	ForwardAgent bool
 	Ports        []lima.Port
+	Sockets      []lima.Socket
 
 	Command guest.Session
 	Files   []guest.File
 	Merge   []guest.File
-	Label   string // what runs, for people
+	Steps   []string // of the preparation
+	Label   string   // what runs, for people
 
 	TTY    bool // the guest's command gets our terminal
 	Stdin  io.Reader
@@ -130,9 +132,15 @@ func (r *Runner) bringUp(ctx context.Context, spec Spec, step *ui.Step) (name st
 		Grow:  record.DiskGB > record.SystemGB,
 		Files: append(spec.Files, spec.Command.Files()...),
 		Merge: spec.Merge,
+		Steps: spec.Steps,
 	})
 	if err != nil {
 		return name, destroy, err
+	}
+	for _, socket := range spec.Sockets {
+		if err := r.Lima.Lend(ctx, name, socket); err != nil {
+			return name, destroy, err
+		}
 	}
 	for _, port := range spec.Ports {
 		if err := r.Lima.Publish(ctx, name, port); err != nil {

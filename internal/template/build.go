@@ -46,6 +46,7 @@ type Spec struct {
 	Image                  string // as the user names it
 	Claude                 claude.Release
 	DiskGB, MemoryGB, CPUs int
+	Certificates           []string // of authorities that the guest trusts, each in PEM form
 
 	// What the project adds to the base layer:
 	Packages  []string       // Debian packages
@@ -62,6 +63,9 @@ type Builder struct {
 	Store
 	UI  *ui.UI
 	Log io.Writer // receives what runs in the VM prints
+	Env []string  // NAME=value for all that runs in the VM, and that the template must not keep
+
+	Steps []string // of the preparation of what a project adds
 }
 
 // Build makes the template of a project, or makes it anew. The old one stays in use until the new one is complete.
@@ -123,12 +127,12 @@ var ErrScript = errors.New("a setup script failed")
 func (b *Builder) customize(ctx context.Context, vm string, spec Spec, record *Record) error {
 	machine := record.Machine()
 	machine.Mounts, machine.MountType = spec.Mounts, record.ShareType(spec.MountType)
-	files, lines := guest.SetupFiles(spec.Scripts)
+	files, lines := guest.SetupFiles(spec.Scripts, b.Env)
 	if err := b.step("booting it", func() error {
 		if err := b.Lima.Configure(vm, machine); err != nil {
 			return err
 		}
-		return b.Boot(ctx, vm, machine, guest.Preparation{Host: "vm-setup", Files: files, Grow: record.DiskGB > record.SystemGB})
+		return b.Boot(ctx, vm, machine, guest.Preparation{Host: "vm-setup", Files: files, Steps: b.Steps, Grow: record.DiskGB > record.SystemGB})
 	}); err != nil {
 		return err
 	}
@@ -251,7 +255,7 @@ func fingerprint(spec Spec, images []lima.Image, diskGB int) (string, error) {
 		Claude, Arch, Driver, User, Home string
 		UID, DiskGB                      int
 	}{
-		Images: images, Scripts: []string{guest.Base(basePackages), guest.InstallClaude("", ""), guest.Lean(staticNet())}, Claude: spec.Claude.Digest,
+		Images: images, Scripts: []string{guest.Base(basePackages, spec.Certificates), guest.InstallClaude("", ""), guest.Lean(staticNet())}, Claude: spec.Claude.Digest,
 		Arch: lima.Arch(), Driver: lima.Driver(runtime.GOOS), User: lima.GuestUser, Home: lima.GuestHome, UID: lima.GuestUID(), DiskGB: diskGB,
 	}
 	for _, image := range images {
@@ -302,7 +306,7 @@ func (b *Builder) buildBase(ctx context.Context, vm string, spec Spec, record *R
 			}
 			return booting.AwaitSSH(ctx, guest.Ready) // an image of our own says when; for others limactl does
 		}},
-		{"installing base packages", func() error { return b.asRoot(ctx, vm, guest.Base(basePackages)) }},
+		{"installing base packages", func() error { return b.asRoot(ctx, vm, guest.Base(basePackages, spec.Certificates)) }},
 		{"installing Claude Code " + spec.Claude.Version, func() error { return b.installClaude(ctx, vm, spec.Claude) }},
 		{"making its next boots short", func() error { return b.makeLean(ctx, vm, record) }},
 		{"stopping it", func() error { return b.seal(ctx, vm, record) }},
@@ -317,7 +321,9 @@ func (b *Builder) buildBase(ctx context.Context, vm string, spec Spec, record *R
 
 // asRoot runs a script as root in a VM. A failure shows the end of what it printed.
 func (b *Builder) asRoot(ctx context.Context, vm, script string) error {
-	return b.Lima.Exec(ctx, vm, lima.Command{Line: "sudo bash -s", Stdin: strings.NewReader(script), Stdout: b.Log, Stderr: b.Log})
+	return b.Lima.Exec(ctx, vm, lima.Command{
+		Line: "sudo bash -s", Stdin: strings.NewReader(guest.Export(b.Env) + script), Stdout: b.Log, Stderr: b.Log,
+	})
 }
 
 // releaseMount is the folder of a release as the VM that it is installed in sees it.

@@ -1,9 +1,27 @@
 #!/bin/bash
 # Installs what every guest has. Runs as root in a VM that has come up the ordinary way.
 #
-# PACKAGES  Debian packages
+# PACKAGES      Debian packages
+# CERTIFICATES  of authorities to trust, each in PEM form
 set -euo pipefail
 export DEBIAN_FRONTEND=noninteractive
+
+# Before anything is downloaded: it may take them.
+if [ ${#CERTIFICATES[@]} -gt 0 ]; then
+	if ! command -v update-ca-certificates >/dev/null; then
+		apt-get update -q
+		apt-get install -y -q --no-install-recommends ca-certificates
+	fi
+	mkdir -p /usr/local/share/ca-certificates/claude-vm
+	for i in "${!CERTIFICATES[@]}"; do
+		printf %s "${CERTIFICATES[i]}" >"/usr/local/share/ca-certificates/claude-vm/$i.crt"
+	done
+	update-ca-certificates
+	# Programs that bring a list of their own take the system's if they are told.
+	for variable in NODE_EXTRA_CA_CERTS REQUESTS_CA_BUNDLE SSL_CERT_FILE; do
+		echo "export $variable=/etc/ssl/certs/ca-certificates.crt"
+	done >/etc/profile.d/claude-vm-certificates.sh
+fi
 
 installed=$(dpkg-query -W -f '${db:Status-Abbrev}${Package}\n' "${PACKAGES[@]}" 2>/dev/null | grep -c '^ii' || true)
 if [ "$installed" != ${#PACKAGES[@]} ]; then
@@ -18,3 +36,12 @@ cat >/etc/profile.d/claude-vm.sh <<'EOF'
 export PATH="$HOME/.local/bin:$PATH:/usr/sbin:/sbin"
 export LANG="${LANG:-C.UTF-8}"
 EOF
+
+# sudo forgets what the network is reached with, and apt would go without it.
+cat >/etc/sudoers.d/80-claude-vm <<'EOF'
+Defaults env_keep += "http_proxy https_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY"
+Defaults env_keep += "NODE_EXTRA_CA_CERTS REQUESTS_CA_BUNDLE SSL_CERT_FILE"
+EOF
+# Each session is the first that this machine hears of any other one, and there may be nobody to ask.
+mkdir -p /etc/ssh/ssh_config.d
+echo 'StrictHostKeyChecking accept-new' >/etc/ssh/ssh_config.d/80-claude-vm.conf

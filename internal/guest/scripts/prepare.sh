@@ -6,6 +6,7 @@
 # POINTS       where folders of the host are mounted
 # FILES        path, mode and content of each file to write; a relative path lies in the home folder
 # MERGE        path and content of each JSON document whose members are added to what the template has there
+# STEPS        further scripts
 set -euo pipefail
 umask 077
 cd
@@ -28,4 +29,7 @@ for ((i = 0; i < ${#MERGE[@]}; i += 2)); do
 	else
 		printf '%s\n' "${MERGE[i + 1]}" >"${MERGE[i]}"
 	fi
+done
+for step in "${STEPS[@]}"; do
+	(eval "$step")
 done

@@ -35,7 +35,7 @@ func ssh(c *call) error {
 		case arg == "--":
 			words = append(words, c.args[i+1:]...)
 			i = len(c.args)
-		case slices.Contains([]string{"-o", "-E", "-F", "-O", "-L"}, arg):
+		case slices.Contains([]string{"-o", "-E", "-F", "-O", "-L", "-R"}, arg):
 			i++
 			flags = append(flags, arg+c.args[i])
 			if arg == "-F" {
@@ -61,7 +61,7 @@ func ssh(c *call) error {
 	case slices.Contains(flags, "-M"):
 		return os.WriteFile(master, nil, 0o600)
 	case slices.Contains(flags, "-Oforward"):
-		return nil
+		return lend(dir, flags)
 	}
 	line := inGuest(dir).Replace(strings.Join(words[1:], " "))
 	switch {
@@ -81,9 +81,21 @@ func ssh(c *call) error {
 	return enter(dir, slices.Contains(flags, "-tt"), "bash", "-c", line)
 }
 
+// lend puts a socket of the host where the guest is to have it. As with sshd, nothing may be there already.
+func lend(dir string, flags []string) error {
+	for _, flag := range flags {
+		if sockets, ok := strings.CutPrefix(flag, "-R"); ok {
+			guest, host, _ := strings.Cut(sockets, ":")
+			return os.Symlink(host, inGuest(dir).Replace(guest))
+		}
+	}
+	return nil
+}
+
 // inGuest translates the paths that only a guest has.
 func inGuest(dir string) *strings.Replacer {
 	return strings.NewReplacer("/home/lima.linux", filepath.Join(dir, "guest/home"),
+		"/dev/shm/", filepath.Join(dir, "guest/shm")+"/",
 		"/boot/claude-vm-", filepath.Join(dir, "guest/boot")+"/", "/usr/sbin/modprobe", "modprobe")
 }
 
