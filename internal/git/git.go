@@ -59,24 +59,6 @@ func (c Client) Discover(ctx context.Context, dir string) (Repository, error) {
 	return r, nil
 }
 
-// Identity returns the user.name and user.email of the host user's own configuration, empty where they are not set.
-func (c Client) Identity(ctx context.Context) (name, email string, err error) {
-	out, err := c.run(ctx, string(filepath.Separator),
-		"config", "--global", "--includes", "--null", "--get-regexp", `^user\.(name|email)$`)
-	if err != nil && proc.ExitCode(err) != 1 { // 1: nothing matches
-		return "", "", fmt.Errorf("reading the git identity: %w", explain(err))
-	}
-	for entry := range strings.SplitSeq(string(out), "\x00") {
-		switch key, value, _ := strings.Cut(entry, "\n"); key {
-		case "user.name":
-			name = value
-		case "user.email":
-			email = value
-		}
-	}
-	return name, email, nil
-}
-
 // run starts git where nothing that a repository configures can start anything else: no hooks, no file system monitor,
 // no pager, no credential helper, no transport. Aliases cannot shadow the built-in commands that are run here.
 func (c Client) run(ctx context.Context, dir string, args ...string) ([]byte, error) {

@@ -193,7 +193,7 @@ func TestRepositoryRunsNothing(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if _, _, err := client.Identity(t.Context()); err != nil {
+	if _, err := client.Identity(t.Context(), w.path("evil")); err != nil {
 		t.Error(err)
 	}
 	if data, err := os.ReadFile(w.path("touched")); err == nil {
@@ -203,32 +203,5 @@ func TestRepositoryRunsNothing(t *testing.T) {
 	_ = proc.Run(t.Context(), trapped) // fails or not: the canary is no good file system monitor
 	if _, err := os.Stat(w.path("touched")); err != nil {
 		t.Errorf("an ordinary git did not run the canary: %v", err)
-	}
-}
-
-func TestIdentity(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct{ name, config, user, email string }{
-		{name: "none"},
-		{name: "both", config: "[user]\n name = Zoë \"Z\" O'Hara\n email = z@example.org\n", user: `Zoë Z O'Hara`, email: "z@example.org"},
-		{name: "email only", config: "[user]\n email = z@example.org\n", email: "z@example.org"},
-		{name: "the last one counts", config: "[user]\n name = a\n[user]\n name = b\n", user: "b"},
-		{name: "included", config: "[include]\n path = more\n", user: "more"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			w := newWorld(t)
-			w.write("home/.gitconfig", test.config, 0o600)
-			w.write("home/more", "[user]\n name = more\n", 0o600)
-			user, email, err := git.Client{Env: w.env}.Identity(t.Context())
-			if err != nil || user != test.user || email != test.email {
-				t.Errorf("got %q, %q, %v", user, email, err)
-			}
-		})
-	}
-	w := newWorld(t)
-	w.write("home/.gitconfig", "[user\n", 0o600)
-	if _, _, err := (git.Client{Env: w.env}).Identity(t.Context()); err == nil {
-		t.Error("a broken configuration went unnoticed")
 	}
 }
