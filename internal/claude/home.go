@@ -20,8 +20,8 @@ type Answers struct {
 	APIKey string
 	// SkipPermissions: Claude starts with --dangerously-skip-permissions, in the sandbox that its warning asks for.
 	SkipPermissions bool
-	// Account is what Account returned for an earlier home; empty: none.
-	Account []byte
+	// Login is one that an earlier home had; its tokens have a file of their own.
+	Login Login
 }
 
 // FirstRun adds the answers to the content of ~/.claude.json, which may be empty, and keeps whatever else is there.
@@ -29,7 +29,7 @@ type Answers struct {
 // The keys, each of which alone prevents one question:
 //   - hasCompletedOnboarding: theme, login method, security notes; also a request to api.anthropic.com that ends the program
 //     when it fails, even if ANTHROPIC_BASE_URL points elsewhere.
-//   - customApiKeyResponses.approved: use of the API key in the environment. Keys are known by their last 20 characters.
+//   - customApiKeyResponses.approved: use of the API key in the environment, or of a stored one. Keys are known by their last 20 characters.
 //   - projects.DIR.hasTrustDialogAccepted: trust in the folder; it holds for what lies below, but not across a repository's root.
 //   - projects.DIR.hasClaudeMdExternalIncludesApproved: a CLAUDE.md that imports files from outside the directory. Whoever
 //     skips permissions lets Claude read those anyway.
@@ -39,13 +39,16 @@ type Answers struct {
 func FirstRun(existing []byte, a Answers) ([]byte, error) {
 	return edit("~/.claude.json", existing, func(root object) error {
 		root["hasCompletedOnboarding"] = true
-		if a.APIKey != "" {
+		for _, key := range []string{a.APIKey, a.Login.APIKey} {
+			if key == "" {
+				continue
+			}
 			responses, err := root.child("customApiKeyResponses")
 			if err != nil {
 				return err
 			}
 			approved, _ := responses["approved"].([]any)
-			key := a.APIKey[max(0, len(a.APIKey)-20):]
+			key := key[max(0, len(key)-20):]
 			if !slices.Contains(approved, any(key)) {
 				responses["approved"] = append(approved, key)
 			}
@@ -64,7 +67,13 @@ func FirstRun(existing []byte, a Answers) ([]byte, error) {
 				project["hasClaudeMdExternalIncludesApproved"] = true
 			}
 		}
-		return decode("a stored account", a.Account, root)
+		if a.Login.Account != nil {
+			root["oauthAccount"] = a.Login.Account
+		}
+		if a.Login.APIKey != "" {
+			root["primaryApiKey"] = a.Login.APIKey
+		}
+		return nil
 	})
 }
 
@@ -90,29 +99,6 @@ func Settings(existing []byte, a Answers) ([]byte, error) {
 		}
 		return nil
 	})
-}
-
-// CredentialsFile holds the tokens of a login, relative to the home directory; mode 0600. Its content is opaque to us. The
-// access token in it lives for hours; Claude refreshes it and writes the file anew.
-const CredentialsFile = ".claude/.credentials.json"
-
-// Account returns the part of ~/.claude.json that belongs to a login: who it is, and the API key that a Console login
-// made. It returns nil if there is none. The key makes it a secret.
-func Account(claudeJSON []byte) ([]byte, error) {
-	root := object{}
-	if err := decode("~/.claude.json", claudeJSON, root); err != nil {
-		return nil, err
-	}
-	account := object{}
-	for _, key := range []string{"oauthAccount", "primaryApiKey"} {
-		if value, ok := root[key]; ok {
-			account[key] = value
-		}
-	}
-	if len(account) == 0 {
-		return nil, nil
-	}
-	return json.Marshal(account)
 }
 
 type object map[string]any

@@ -11,7 +11,7 @@ import (
 
 var answers = Answers{
 	Dirs: []string{"/w/repo/sub", "/w/repo"}, APIKey: "sk-ant-api03-0123456789abcdefghij", SkipPermissions: true,
-	Account: []byte(`{"oauthAccount":{"emailAddress":"a@example.org"}}`),
+	Login: Login{Account: &Account{Email: "a@example.org"}},
 }
 
 func TestFirstRun(t *testing.T) {
@@ -80,22 +80,6 @@ func TestDamagedFilesAreErrors(t *testing.T) {
 		}
 	}
 	if _, err := Settings([]byte(`{"env":1}`), answers); err == nil {
-		t.Error("no error")
-	}
-}
-
-func TestAccount(t *testing.T) {
-	t.Parallel()
-	for from, want := range map[string]string{
-		``:                  ``,
-		`{"numStartups":1}`: ``,
-		`{"oauthAccount":{"a":1},"primaryApiKey":"k","projects":{}}`: `{"oauthAccount":{"a":1},"primaryApiKey":"k"}`,
-	} {
-		if got, err := Account([]byte(from)); err != nil || string(got) != want {
-			t.Errorf("%s gave %s, %v", from, got, err)
-		}
-	}
-	if _, err := Account([]byte(`{`)); err == nil {
 		t.Error("no error")
 	}
 }

@@ -64,6 +64,10 @@ func (a *app) runSession(ctx context.Context, command func(*config.Config) guest
 	if err != nil {
 		return err
 	}
+	tell, err := a.addUser(ctx, store, p, cfg, &spec)
+	if err != nil {
+		return err
+	}
 	if err := a.needSpace(sessionGB); err != nil {
 		return err
 	}
@@ -73,6 +77,7 @@ func (a *app) runSession(ctx context.Context, command func(*config.Config) guest
 	defer keepTerminal(a.Stdin)()
 	runner := session.Runner{Store: store, UI: a.ui}
 	code, err := runner.Run(ctx, spec)
+	tell()
 	if err != nil {
 		return err
 	}
@@ -132,19 +137,6 @@ func (a *app) sessionSpec(p *project.Project, cfg *config.Config, command guest.
 	if err != nil {
 		return session.Spec{}, err
 	}
-	answers := claude.Answers{
-		Dirs:            []string{command.Dir, guestPath(mounts, p.Main)},
-		APIKey:          proc.Getenv(a.Env, "ANTHROPIC_API_KEY"),
-		SkipPermissions: true,
-	}
-	account, err := claude.FirstRun(nil, answers)
-	if err != nil {
-		return session.Spec{}, err
-	}
-	settings, err := claude.Settings(nil, answers)
-	if err != nil {
-		return session.Spec{}, err
-	}
 	steps, err := a.tellNPM()
 	if err != nil {
 		return session.Spec{}, err
@@ -153,14 +145,10 @@ func (a *app) sessionSpec(p *project.Project, cfg *config.Config, command guest.
 		Project: p, Template: p.TemplateName(), Mounts: mounts, MountType: cfg.VM.MountType,
 		Ports:   ports,
 		Command: command,
-		Merge: []guest.File{
-			{Path: ".claude.json", Content: string(account)},
-			{Path: ".claude/settings.json", Content: string(settings)},
-		},
-		Steps: steps,
-		Label: label(command),
-		TTY:   isTerminal(a.Stdin) && isTerminal(a.Stdout),
-		Stdin: a.Stdin, Stdout: a.Stdout, Stderr: a.Stderr,
+		Steps:   steps,
+		Label:   label(command),
+		TTY:     isTerminal(a.Stdin) && isTerminal(a.Stdout),
+		Stdin:   a.Stdin, Stdout: a.Stdout, Stderr: a.Stderr,
 	}
 	// What a session asks for itself; otherwise it is as its template.
 	for field, value := range map[*int]struct {

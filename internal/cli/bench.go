@@ -115,6 +115,9 @@ func (a *app) benchSession(ctx context.Context, store template.Store, cfg *confi
 	if err != nil {
 		return sample{}, 0, err
 	}
+	if _, err := a.addUser(ctx, store, p, cfg, &spec); err != nil {
+		return sample{}, 0, err
+	}
 	var out firstByte
 	var size int64
 	spec.TTY, spec.Stdin, spec.Stderr = false, nil, io.Discard

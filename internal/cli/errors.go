@@ -29,6 +29,7 @@ const (
 	codeBusy       = 75
 	codeDownload   = 76
 	codeRefused    = 77
+	codeNoLogin    = 78
 	codeSignal     = 128
 )
 
@@ -43,6 +44,7 @@ Exit codes:
   75   another claude-vm is at work on the same thing
   76   a download failed or was not what it should be
   77   refused for safety
+  78   Claude is not logged in
   128+n  ended by signal n
 `
 
@@ -123,6 +125,9 @@ func diagnose(err error) (code int, hint string) {
 		{forward.ErrNoGPG, codeHost, "install gnupg, or leave the tool gpg out"},
 		{forward.ErrNoGPGAgent, codeHost, "see what it says: gpgconf --launch gpg-agent; its extra-socket must not be switched off in gpg-agent.conf"},
 		{forward.ErrNoGPGKey, codeHost, "make one with gpg --quick-generate-key, or leave the tool gpg out"},
+		{errNoLogin, codeNoLogin, "log in once with claude-vm login, or set CLAUDE_CODE_OAUTH_TOKEN or ANTHROPIC_API_KEY"},
+		{errNoScreen, codeNoLogin, "without one, set CLAUDE_CODE_OAUTH_TOKEN (from claude setup-token) or ANTHROPIC_API_KEY"},
+		{errNotKept, codeNoLogin, "log in with claude-vm login, or take over the login of this machine: claude-vm login --from-host"},
 		{errNoSpace, codeHost, "free some, remove templates with claude-vm clean-all, or move the folder with CLAUDE_VM_HOME"},
 		{project.ErrGone, codeHost, "change to a folder that exists"},
 		{git.ErrDubiousOwner, codeRefused, "if you trust it: git config --global --add safe.directory FOLDER"},

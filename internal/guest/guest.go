@@ -152,6 +152,21 @@ func Prepare(p Preparation) string {
 	return render("prepare.sh", one("ROOT_SCRIPT", root), many("POINTS", points), many("FILES", files), many("MERGE", merge), many("STEPS", p.Steps))
 }
 
+// Changed returns the script that prints the content of a file and of another one, NUL between them, if the first does not
+// have the SHA-256 known, or if the second holds a word. Paths are relative to the home folder. It runs as the guest's user.
+func Changed(file, known, other, word string) string {
+	return render("changed.sh", one("FILE", file), one("KNOWN", known), one("OTHER", other), one("WORD", word))
+}
+
+// Receive is a command line that unpacks a tar archive from its standard input into the home folder.
+const Receive = "umask 022; exec tar -x -f - -C ~"
+
+// Replace is a command line that writes its standard input to a private file, whole or not at all.
+func Replace(file string) string {
+	path := "~/" + shellescape.Quote(file)
+	return "umask 077; cat >" + path + ".new && mv " + path + ".new " + path
+}
+
 // Mode says what a session's command is.
 type Mode string
 

@@ -30,6 +30,12 @@ var (
 	ErrLost = errors.New("the connection to the VM was lost")
 )
 
+// leaveTime is how long Leaving may take. Whatever the guest is up to, the prompt comes back.
+const leaveTime = 5 * time.Second
+
+// Exec runs something in a session's VM.
+type Exec func(context.Context, lima.Command) error
+
 // Spec is what a session is to be.
 type Spec struct {
 	Project  *project.Project
@@ -48,6 +54,11 @@ type Spec struct {
 	Merge   []guest.File
 	Steps   []string // of the preparation
 	Label   string   // what runs, for people
+
+	// Arrived is called when the VM is ready, before the command; its failure is the session's. Leaving is called after the
+	// command, whatever has ended it, while the VM is still there. Both may be nil.
+	Arrived func(context.Context, Exec) error
+	Leaving func(context.Context, Exec)
 
 	TTY    bool // the guest's command gets our terminal
 	Stdin  io.Reader
@@ -71,6 +82,12 @@ func (r *Runner) Run(ctx context.Context, spec Spec) (code int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	exec := func(ctx context.Context, c lima.Command) error { return r.Lima.Exec(ctx, name, c) }
+	if spec.Arrived != nil {
+		if err := spec.Arrived(ctx, exec); err != nil {
+			return 0, err
+		}
+	}
 	step.Done()
 
 	takeBack := r.UI.Release()
@@ -78,12 +95,17 @@ func (r *Runner) Run(ctx context.Context, spec Spec) (code int, err error) {
 	err = r.Lima.Exec(ctx, name, lima.Command{
 		Line: spec.Command.Run(spec.TTY), TTY: spec.TTY, Stdin: spec.Stdin, Stdout: spec.Stdout, Stderr: spec.Stderr,
 	})
+	code = proc.ExitCode(err)
+	if ctx.Err() == nil && code == sshFailed && r.lost(ctx, name) {
+		return 0, fmt.Errorf("%w: %s", ErrLost, name)
+	}
+	if spec.Leaving != nil {
+		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTime)
+		spec.Leaving(within, exec)
+		cancel()
+	}
 	if ctx.Err() != nil {
 		return 0, context.Cause(ctx)
-	}
-	code = proc.ExitCode(err)
-	if code == sshFailed && r.lost(ctx, name) {
-		return 0, fmt.Errorf("%w: %s", ErrLost, name)
 	}
 	if code < 0 {
 		return 0, err

@@ -1,0 +1,337 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/themouette/claude-vm/internal/claude"
+	"github.com/themouette/claude-vm/internal/config"
+	"github.com/themouette/claude-vm/internal/git"
+	"github.com/themouette/claude-vm/internal/guest"
+	"github.com/themouette/claude-vm/internal/lima"
+	"github.com/themouette/claude-vm/internal/proc"
+	"github.com/themouette/claude-vm/internal/project"
+	"github.com/themouette/claude-vm/internal/session"
+	"github.com/themouette/claude-vm/internal/template"
+	"github.com/themouette/claude-vm/internal/ui"
+)
+
+// errNoLogin is a Claude that would only say so itself once its VM has booted.
+var errNoLogin = errors.New("Claude is not logged in, and cannot ask for a login without a terminal")
+
+// addUser makes a session the user's own: their git identity, their login, and what they share of their Claude. The function
+// that it returns is for the end, when the terminal is ours again.
+func (a *app) addUser(ctx context.Context, store template.Store, p *project.Project, cfg *config.Config, spec *session.Spec) (tell func(), err error) {
+	if err := a.addGit(ctx, p, cfg, spec); err != nil {
+		return nil, err
+	}
+	keeper := &loginKeeper{store: loginStore{a.state()}}
+	if !claude.HasLogin(spec.Command.Env) {
+		keeper.held = a.keptLogin()
+		if keeper.held.Empty() && !spec.TTY && runsClaude(spec.Command) && !mayLogIn(p, cfg, spec) {
+			if _, err := store.Usable(spec.Template); errors.Is(err, template.ErrNone) && !a.flags.autoSetup {
+				return nil, err // first things first
+			}
+			return nil, errNoLogin
+		}
+		spec.Arrived, spec.Leaving = keeper.arrived, keeper.leaving
+	}
+	return func() { a.tellLogin(keeper) }, a.addHome(p, keeper, spec)
+}
+
+// addHome adds what Claude is to find in its home.
+func (a *app) addHome(p *project.Project, keeper *loginKeeper, spec *session.Spec) error {
+	answers := claude.Answers{
+		Dirs:            []string{spec.Command.Dir, guestPath(spec.Mounts, p.Main)},
+		APIKey:          proc.Getenv(spec.Command.Env, "ANTHROPIC_API_KEY"),
+		SkipPermissions: true,
+		Login:           keeper.held,
+	}
+	account, err := claude.FirstRun(nil, answers)
+	if err != nil {
+		return err
+	}
+	settings, err := claude.Settings(nil, answers)
+	if err != nil {
+		return err
+	}
+	spec.Merge = append(spec.Merge,
+		guest.File{Path: claude.StateFile, Content: string(account)},
+		guest.File{Path: ".claude/settings.json", Content: string(settings)},
+	)
+	credentials, err := keeper.held.Credentials()
+	if err != nil || credentials == nil {
+		return err
+	}
+	keeper.sum = sum(credentials)
+	spec.Files = append(spec.Files, guest.File{Path: claude.CredentialsFile, Mode: "600", Content: string(credentials)})
+	return nil
+}
+
+// gitConfig is where git in the guest reads the user's configuration before ~/.gitconfig, so that what a template has there
+// stays and counts.
+const gitConfig = ".config/git/config"
+
+// addGit lets commits that are made in the guest carry the user's name. Without an identity there is nothing to add: git
+// says itself what it misses.
+func (a *app) addGit(ctx context.Context, p *project.Project, cfg *config.Config, spec *session.Spec) error {
+	id, err := a.git().Identity(ctx, p.Dir)
+	if err != nil {
+		return err
+	}
+	settings := []git.Setting{{Key: "user.name", Value: id.Name}, {Key: "user.email", Value: id.Email}}
+	if cfg.Tools.Git.Enabled || cfg.Tools.GPG.Enabled {
+		settings = append(settings, a.signing(id, cfg)...)
+	}
+	settings = slices.DeleteFunc(settings, func(s git.Setting) bool { return s.Value == "" })
+	if len(settings) > 0 {
+		spec.Files = append(spec.Files, guest.File{Path: gitConfig, Mode: "644", Content: git.File(settings)})
+	}
+	return nil
+}
+
+// signing returns the settings by which the guest signs as the host does. It is not told to sign what it cannot: every
+// commit would fail.
+func (a *app) signing(id git.Identity, cfg *config.Config) []git.Setting {
+	settings := []git.Setting{{Key: "gpg.format", Value: id.Format}}
+	var obstacle string
+	if id.Format == "ssh" {
+		key, err := sshKey(id.SigningKey, a.Home)
+		switch {
+		case err != nil:
+			obstacle = fmt.Sprintf("user.signingkey: %v", err)
+		case !a.flags.forwardAgent:
+			obstacle = "the VM has no ssh-agent: -A lends it yours"
+		}
+		id.SigningKey = key
+	} else if !cfg.Tools.GPG.Enabled {
+		obstacle = "the VM has no gpg-agent: tools.gpg lends it yours"
+	}
+	settings = append(settings, git.Setting{Key: "user.signingkey", Value: id.SigningKey})
+	if !id.SignCommits && !id.SignTags {
+		return settings
+	}
+	if obstacle != "" {
+		a.ui.Warn("commits in the VM will not be signed: %s", obstacle)
+		return settings
+	}
+	for key, on := range map[string]bool{"commit.gpgsign": id.SignCommits, "tag.gpgsign": id.SignTags} {
+		if on {
+			settings = append(settings, git.Setting{Key: key, Value: "true"})
+		}
+	}
+	return settings
+}
+
+// sshKey returns a signing key as git takes it without a file: the public key itself. The private one is not looked at.
+func sshKey(configured, home string) (string, error) {
+	switch {
+	case configured == "":
+		return "", errors.New("is not set")
+	case strings.HasPrefix(configured, "key::"), strings.HasPrefix(configured, "ssh-"):
+		return configured, nil
+	}
+	path := configured
+	if rest, ok := strings.CutPrefix(path, "~/"); ok {
+		path = filepath.Join(home, rest)
+	}
+	if filepath.Ext(path) != ".pub" {
+		path += ".pub"
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	fields := strings.Fields(string(text))
+	if len(fields) < 2 || !strings.Contains(fields[0], "-") {
+		return "", fmt.Errorf("%s is not a public key", path)
+	}
+	return "key::" + fields[0] + " " + fields[1], nil
+}
+
+// keptLogin returns the login to give to a session, empty if there is none that can be used.
+func (a *app) keptLogin() claude.Login {
+	kept, err := loginStore{a.state()}.read()
+	switch {
+	case err != nil:
+		a.ui.Warn("going on without the login that was kept: %v", err)
+		a.ui.Hint("make a new one with: claude-vm login")
+	case kept.usable(time.Now()):
+		return kept.Login
+	case !kept.Login.Empty():
+		a.ui.Warn("the login of %s has ended", ui.Sanitize(kept.Login.Who()))
+		a.ui.Hint("log in again with: claude-vm login")
+	}
+	return claude.Login{}
+}
+
+// runsClaude says whether the command asks a model something.
+func runsClaude(command guest.Session) bool {
+	if command.Mode != guest.Exec || command.Command[0] != "claude" {
+		return false
+	}
+	args := command.Command[1:]
+	return (len(args) == 0 || !claude.IsSubcommand(args[0])) && claude.NeedsLogin(args)
+}
+
+// mayLogIn says whether a login could come from where we cannot see it: a script, the template, the project's own settings.
+func mayLogIn(p *project.Project, cfg *config.Config, spec *session.Spec) bool {
+	if len(spec.Command.Scripts) > 0 || len(cfg.Setup.Scripts) > 0 {
+		return true
+	}
+	return slices.ContainsFunc([]string{"settings.json", "settings.local.json"}, func(name string) bool {
+		text, _ := os.ReadFile(filepath.Join(p.Root, ".claude", name))
+		return claude.MayLogIn(text)
+	})
+}
+
+// loginKeeper carries Claude's login between the host and one session.
+type loginKeeper struct {
+	store      loginStore
+	held       claude.Login // what the guest has, as far as we know
+	sum        string       // of the guest's credentials file, then
+	deliberate bool         // the session is there for the login
+
+	stop func() // ends the rounds
+	news news
+	err  error
+}
+
+func sum(content []byte) string {
+	hash := sha256.Sum256(content)
+	return hex.EncodeToString(hash[:])
+}
+
+// The rounds that are made while a session lives. A renewed login is brought to safety in case we are killed, and to other
+// sessions that were given the same one, before theirs expires.
+const (
+	renewalBegins = 10 * time.Minute // before it expires Claude renews a token; a little earlier than that
+	closeRound    = 20 * time.Second // while that may happen
+	farRound      = 10 * time.Minute // otherwise
+)
+
+func (k *loginKeeper) arrived(ctx context.Context, exec session.Exec) error {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	k.stop = func() { cancel(); <-done }
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(k.pause(time.Now())):
+			}
+			k.fetch(ctx, exec)
+			k.refresh(ctx, exec)
+		}
+	}()
+	return nil
+}
+
+// pause returns how long nothing is expected to happen.
+func (k *loginKeeper) pause(now time.Time) time.Duration {
+	if k.held.Tokens == nil || k.held.Tokens.ExpiresAt == 0 {
+		return farRound
+	}
+	until := time.UnixMilli(k.held.Tokens.ExpiresAt).Sub(now) - renewalBegins
+	return min(max(until, closeRound), farRound)
+}
+
+func (k *loginKeeper) leaving(ctx context.Context, exec session.Exec) {
+	k.stop()
+	k.fetch(ctx, exec)
+}
+
+// maxLogin bounds, in bytes, what a guest may answer.
+const maxLogin = 9 << 20
+
+// fetch looks whether the guest has another login by now, and offers it to the store.
+func (k *loginKeeper) fetch(ctx context.Context, exec session.Exec) {
+	answer := &limited{most: maxLogin}
+	script := guest.Changed(claude.CredentialsFile, k.sum, claude.StateFile, `"primaryApiKey"`)
+	err := exec(ctx, lima.Command{Line: "bash -s", Stdin: strings.NewReader(script), Stdout: answer})
+	if err != nil || answer.Len() == 0 {
+		k.note(noNews, err)
+		return
+	}
+	credentials, stateFile, _ := bytes.Cut(answer.Bytes(), []byte{0})
+	now := time.Now()
+	got, err := claude.ReadLogin(credentials, stateFile, now)
+	if err != nil {
+		k.note(noNews, err)
+		return
+	}
+	what, err := k.store.offer(ctx, k.held, got, k.deliberate, now)
+	k.note(what, err)
+	if err == nil && !got.Empty() {
+		k.held, k.sum = got, ""
+		if len(credentials) > 0 {
+			k.sum = sum(credentials)
+		}
+	}
+}
+
+// refresh gives the guest the kept login if another session has renewed it meanwhile. Claude reads the file again before it
+// renews a token, and when one is refused.
+func (k *loginKeeper) refresh(ctx context.Context, exec session.Exec) {
+	kept, err := k.store.read()
+	if err != nil || k.held.Tokens == nil || !kept.usable(time.Now()) || !kept.Login.NewerThan(k.held) {
+		return
+	}
+	credentials, err := kept.Login.Credentials()
+	if err != nil {
+		return
+	}
+	if exec(ctx, lima.Command{Line: guest.Replace(claude.CredentialsFile), Stdin: bytes.NewReader(credentials)}) == nil {
+		k.held, k.sum = kept.Login, sum(credentials)
+	}
+}
+
+// note remembers what there is to say in the end: the last news, and the last failure if nothing came after it.
+func (k *loginKeeper) note(what news, err error) {
+	k.err = err
+	if what != noNews && !(what == renewed && k.news != noNews) {
+		k.news = what
+	}
+}
+
+// limited takes so many bytes and fails then.
+type limited struct {
+	bytes.Buffer
+	most int
+}
+
+func (l *limited) Write(p []byte) (int, error) {
+	if l.Len()+len(p) > l.most {
+		return 0, errors.New("the guest says more than it was asked")
+	}
+	return l.Buffer.Write(p)
+}
+
+// tellLogin says what became of the login.
+func (a *app) tellLogin(k *loginKeeper) {
+	who := ui.Sanitize(k.held.Who())
+	switch k.news {
+	case firstLogin:
+		a.ui.Info("the login of %s is kept for the next sessions (claude-vm login --status)", who)
+	case otherPerson:
+		a.ui.Warn("sessions are logged in as %s from now on (claude-vm login --status)", who)
+	case loginEnded:
+		a.ui.Warn("Claude's login has ended")
+		a.ui.Hint("log in again with: claude-vm login")
+	case noNews, renewed:
+	}
+	if k.err != nil {
+		a.ui.Warn("the login that the session ended with could not be kept: %v", k.err)
+	}
+}

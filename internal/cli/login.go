@@ -1,0 +1,213 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io/fs"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/themouette/claude-vm/internal/claude"
+	"github.com/themouette/claude-vm/internal/config"
+	"github.com/themouette/claude-vm/internal/guest"
+	"github.com/themouette/claude-vm/internal/lima"
+	"github.com/themouette/claude-vm/internal/proc"
+	"github.com/themouette/claude-vm/internal/project"
+	"github.com/themouette/claude-vm/internal/session"
+	"github.com/themouette/claude-vm/internal/template"
+	"github.com/themouette/claude-vm/internal/ui"
+)
+
+var (
+	errNotKept  = errors.New("no login is kept")
+	errNoScreen = errors.New("logging in needs a terminal")
+)
+
+func (a *app) loginCommand() *cobra.Command {
+	var status, forget, fromHost, yes bool
+	cmd := &cobra.Command{
+		Use:   "login [flags] [-- arguments for claude auth login…]",
+		Short: "Log Claude in once, for all sessions of all projects",
+		Long: `Log Claude in once, for all sessions of all projects.
+
+Claude's own login runs in a VM that sees no project: open the address that it shows, and paste
+the code. The login that this or any other session ends with is kept on this host, in a file that
+only you can read, and given to every session, unless the environment logs Claude in.`,
+		Example: `  claude-vm login                  with a Claude subscription
+  claude-vm login -- --console     with the Anthropic Console, paid by use
+  claude-vm login --from-host      take over the login of the Claude on this machine
+  claude-vm login --status         whose login is kept, and for how long it is good
+  claude-vm login --forget`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx := cmd.Context()
+			store := loginStore{a.state()}
+			if status && forget || status && fromHost || forget && fromHost {
+				return usageError{cmd.CommandPath(), errors.New("--status, --forget and --from-host exclude each other")}
+			}
+			if len(args) > 0 && (cmd.ArgsLenAtDash() != 0 || status || forget || fromHost) {
+				return usageError{cmd.CommandPath(), errors.New("arguments for Claude's own login come after --")}
+			}
+			switch {
+			case status:
+				return a.loginStatus(store)
+			case forget:
+				return a.forgetLogin(ctx, store)
+			case fromHost:
+				return a.loginFromHost(ctx, store, yes)
+			}
+			return a.login(ctx, args)
+		},
+	}
+	cmd.Flags().BoolVar(&status, "status", false, "show whose login is kept")
+	cmd.Flags().BoolVar(&forget, "forget", false, "remove the kept login")
+	cmd.Flags().BoolVar(&fromHost, "from-host", false, "keep the login that Claude has on this machine")
+	cmd.Flags().BoolVar(&yes, "yes", false, "take it over without asking")
+	return cmd
+}
+
+// login opens a session for Claude's own login. It sees nothing of the project, which only lends its template.
+func (a *app) login(ctx context.Context, args []string) error {
+	if !isTerminal(a.Stdin) || !isTerminal(a.Stdout) {
+		return errNoScreen
+	}
+	a.flags.allowHome, a.flags.noConversations = true, true
+	p, cfg, err := a.here(ctx)
+	if err != nil {
+		return err
+	}
+	spec, err := a.sessionSpec(p, cfg, guest.Session{Mode: guest.Exec, Command: append([]string{"claude", "auth", "login"}, args...)})
+	if err != nil {
+		return err
+	}
+	spec.Mounts, spec.Ports, spec.ForwardAgent = nil, nil, false
+	spec.Command.Dir, spec.Command.Scripts = lima.GuestHome, nil
+	spec.Command.Env = slices.DeleteFunc(spec.Command.Env, func(v string) bool { return claude.HasLogin([]string{v}) })
+	store, err := a.machines(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	if spec.Template, err = a.anyTemplate(ctx, store, p, cfg); err != nil {
+		return err
+	}
+	keeper := &loginKeeper{store: loginStore{a.state()}, deliberate: true}
+	spec.Arrived, spec.Leaving = keeper.arrived, keeper.leaving
+	if err := a.addHome(p, keeper, &spec); err != nil {
+		return err
+	}
+	defer keepTerminal(a.Stdin)()
+	runner := session.Runner{Store: store, UI: a.ui}
+	code, err := runner.Run(ctx, spec)
+	switch {
+	case err != nil || keeper.err != nil:
+		return errors.Join(err, keeper.err)
+	case code != 0:
+		return exitCode(code)
+	case keeper.held.Empty():
+		return errNotKept
+	}
+	return a.saidKept(keeper.store, keeper.held)
+}
+
+// anyTemplate returns this project's template or, since it does not matter here, that of another one.
+func (a *app) anyTemplate(ctx context.Context, store template.Store, p *project.Project, cfg *config.Config) (string, error) {
+	templates, err := store.List(template.Template)
+	if err != nil {
+		return "", err
+	}
+	names := []string{p.TemplateName()}
+	for _, entry := range templates {
+		names = append(names, entry.Name)
+	}
+	for _, name := range names {
+		if _, err := store.Usable(name); err == nil {
+			return name, nil
+		}
+	}
+	return names[0], a.ensureTemplate(ctx, store, p, cfg)
+}
+
+func (a *app) saidKept(store loginStore, login claude.Login) error {
+	return a.print("the login of %s is kept in %s, and every session is given it\n", ui.Sanitize(login.Who()), ui.Sanitize(store.path()))
+}
+
+// loginFromHost keeps the login of the Claude on this machine, if the user says so.
+func (a *app) loginFromHost(ctx context.Context, store loginStore, yes bool) error {
+	login, source, err := claude.HostLogin(ctx, a.Env, a.Home, time.Now())
+	if errors.Is(err, fs.ErrNotExist) {
+		return errors.Join(errNotKept, err)
+	}
+	if err != nil {
+		return err
+	}
+	if !yes {
+		a.ui.Info("Claude here and in the VMs will share one login. Where it is renewed first, the other may have to log in again.")
+		agreed, err := a.ui.Confirm(ctx, "Give the login of "+ui.Sanitize(login.Who())+" ("+ui.Sanitize(source)+") to all VMs?", false)
+		if err != nil {
+			return err
+		}
+		if !agreed {
+			return errNotKept
+		}
+	}
+	if _, err := store.offer(ctx, claude.Login{}, login, true, time.Now()); err != nil {
+		return err
+	}
+	return a.saidKept(store, login)
+}
+
+func (a *app) loginStatus(store loginStore) error {
+	kept, err := store.read()
+	if err != nil {
+		return err
+	}
+	if kept.Login.Empty() {
+		return errNotKept
+	}
+	until := "does not expire"
+	now := time.Now()
+	if t := kept.Login.Tokens; !kept.usable(now) {
+		until = "ended; log in again with: claude-vm login"
+	} else if t != nil && t.ExpiresAt != 0 {
+		until = "good until " + when(t.ExpiresAt)
+		if t.ExpiresAt < now.UnixMilli() {
+			until = "expired " + when(t.ExpiresAt)
+		}
+		if t.RefreshToken != "" {
+			until += "; Claude renews it"
+			if t.RefreshTokenExpiresAt != 0 {
+				until += " until " + when(t.RefreshTokenExpiresAt)
+			}
+		}
+	}
+	rows := [][2]string{{"account", kept.Login.Who()}}
+	if t := kept.Login.Tokens; t != nil && t.SubscriptionType != "" {
+		rows = append(rows, [2]string{"plan", t.SubscriptionType})
+	}
+	rows = append(rows, [2]string{"login", until}, [2]string{"kept", store.path() + ", since " + kept.Kept.Local().Format(time.DateTime)})
+	for _, name := range claude.LoginVariables() {
+		if proc.Getenv(a.Env, name) != "" {
+			rows = append(rows, [2]string{"but", name + " is set here, and counts instead"})
+			break
+		}
+	}
+	for _, row := range rows {
+		err = cmp.Or(err, a.print("%-8s %s\n", row[0], ui.Sanitize(row[1])))
+	}
+	return err
+}
+
+func when(ms int64) string { return time.UnixMilli(ms).Format(time.DateTime) }
+
+func (a *app) forgetLogin(ctx context.Context, store loginStore) error {
+	was, err := store.forget(ctx)
+	if err != nil {
+		return err
+	}
+	if !was {
+		return a.print("%v\n", errNotKept)
+	}
+	return a.print("the login is forgotten here; sessions that run still have it\n")
+}
