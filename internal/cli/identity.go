@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,6 +22,7 @@ import (
 	"github.com/themouette/claude-vm/internal/proc"
 	"github.com/themouette/claude-vm/internal/project"
 	"github.com/themouette/claude-vm/internal/session"
+	"github.com/themouette/claude-vm/internal/state"
 	"github.com/themouette/claude-vm/internal/template"
 	"github.com/themouette/claude-vm/internal/ui"
 )
@@ -34,33 +36,98 @@ func (a *app) addUser(ctx context.Context, store template.Store, p *project.Proj
 	if err := a.addGit(ctx, p, cfg, spec); err != nil {
 		return nil, err
 	}
-	keeper := &loginKeeper{store: loginStore{a.state()}}
-	if !claude.HasLogin(spec.Command.Env) {
-		keeper.held = a.keptLogin()
-		if keeper.held.Empty() && !spec.TTY && runsClaude(spec.Command) && !mayLogIn(p, cfg, spec) {
-			if _, err := store.Usable(spec.Template); errors.Is(err, template.ErrNone) && !a.flags.autoSetup {
-				return nil, err // first things first
-			}
-			return nil, errNoLogin
-		}
-		spec.Arrived, spec.Leaving = keeper.arrived, keeper.leaving
+	keeper, err := a.addLogin(store, p, cfg, spec)
+	if err != nil {
+		return nil, err
 	}
-	return func() { a.tellLogin(keeper) }, a.addHome(p, keeper, spec)
+	shared, err := a.shared(cfg)
+	if err != nil {
+		return nil, err
+	}
+	spec.Arrived = func(ctx context.Context, exec session.Exec) error {
+		if keeper != nil {
+			defer keeper.begin(ctx, exec)
+		}
+		return send(ctx, exec, shared)
+	}
+	tell = func() {}
+	var login claude.Login
+	if keeper != nil {
+		spec.Leaving, login = keeper.end, keeper.held
+		tell = func() { a.tellLogin(keeper) }
+	}
+	return tell, a.addHome(p, login, shared.Settings, spec)
+}
+
+// addLogin returns what looks after the login of a session whose environment has none, else nil. A Claude that nobody could
+// log in is not even started.
+func (a *app) addLogin(store template.Store, p *project.Project, cfg *config.Config, spec *session.Spec) (*loginKeeper, error) {
+	if claude.HasLogin(spec.Command.Env) {
+		return nil, nil
+	}
+	login := a.keptLogin()
+	if login.Empty() && !spec.TTY && runsClaude(spec.Command) && !mayLogIn(p, cfg, spec) {
+		if _, err := store.Usable(spec.Template); errors.Is(err, template.ErrNone) && !a.flags.autoSetup {
+			return nil, err // first things first
+		}
+		return nil, errNoLogin
+	}
+	credentials, err := login.Credentials()
+	return &loginKeeper{store: loginStore{a.state()}, held: login, file: credentials}, err
+}
+
+// shared returns what the user gives of their own ~/.claude, and says what of it stays here, unless that has been said.
+func (a *app) shared(cfg *config.Config) (*claude.Shared, error) {
+	var parts []string
+	for _, item := range cfg.Claude.Share {
+		parts = append(parts, item.Value)
+	}
+	shared, err := claude.Share(filepath.Join(a.Home, ".claude"), lima.GuestHome+"/.claude", parts)
+	if err != nil || len(parts) == 0 {
+		return shared, err
+	}
+	var said []string
+	file := filepath.Join(string(a.state()), "state", "shared.json")
+	if _ = state.ReadJSON(file, &said); slices.Equal(said, shared.Left) {
+		return shared, nil
+	}
+	for _, left := range shared.Left {
+		a.ui.Info("not shared from ~/.claude: %s", ui.Sanitize(left))
+	}
+	return shared, state.WriteJSON(file, shared.Left)
+}
+
+// send copies files into the guest's home.
+func send(ctx context.Context, exec session.Exec, shared *claude.Shared) error {
+	if shared.Empty() {
+		return nil
+	}
+	reader, writer := io.Pipe()
+	go func() {
+		_, err := shared.WriteTo(writer)
+		writer.CloseWithError(err)
+	}()
+	err := exec(ctx, lima.Command{Line: guest.Receive, Stdin: reader})
+	_ = reader.Close() // if nobody has read to the end
+	if err != nil {
+		return fmt.Errorf("sharing ~/.claude: %w", err)
+	}
+	return nil
 }
 
 // addHome adds what Claude is to find in its home.
-func (a *app) addHome(p *project.Project, keeper *loginKeeper, spec *session.Spec) error {
+func (a *app) addHome(p *project.Project, login claude.Login, settings []byte, spec *session.Spec) error {
 	answers := claude.Answers{
 		Dirs:            []string{spec.Command.Dir, guestPath(spec.Mounts, p.Main)},
 		APIKey:          proc.Getenv(spec.Command.Env, "ANTHROPIC_API_KEY"),
 		SkipPermissions: true,
-		Login:           keeper.held,
+		Login:           login,
 	}
 	account, err := claude.FirstRun(nil, answers)
 	if err != nil {
 		return err
 	}
-	settings, err := claude.Settings(nil, answers)
+	settings, err = claude.Settings(settings, answers)
 	if err != nil {
 		return err
 	}
@@ -68,11 +135,10 @@ func (a *app) addHome(p *project.Project, keeper *loginKeeper, spec *session.Spe
 		guest.File{Path: claude.StateFile, Content: string(account)},
 		guest.File{Path: ".claude/settings.json", Content: string(settings)},
 	)
-	credentials, err := keeper.held.Credentials()
+	credentials, err := login.Credentials()
 	if err != nil || credentials == nil {
 		return err
 	}
-	keeper.sum = sum(credentials)
 	spec.Files = append(spec.Files, guest.File{Path: claude.CredentialsFile, Mode: "600", Content: string(credentials)})
 	return nil
 }
@@ -198,17 +264,12 @@ func mayLogIn(p *project.Project, cfg *config.Config, spec *session.Spec) bool {
 type loginKeeper struct {
 	store      loginStore
 	held       claude.Login // what the guest has, as far as we know
-	sum        string       // of the guest's credentials file, then
+	file       []byte       // the guest's credentials file, as far as we know
 	deliberate bool         // the session is there for the login
 
-	stop func() // ends the rounds
+	stop func() // ends the rounds; nil: there are none
 	news news
 	err  error
-}
-
-func sum(content []byte) string {
-	hash := sha256.Sum256(content)
-	return hex.EncodeToString(hash[:])
 }
 
 // The rounds that are made while a session lives. A renewed login is brought to safety in case we are killed, and to other
@@ -219,7 +280,8 @@ const (
 	farRound      = 10 * time.Minute // otherwise
 )
 
-func (k *loginKeeper) arrived(ctx context.Context, exec session.Exec) error {
+// begin starts to look after the login in a VM.
+func (k *loginKeeper) begin(ctx context.Context, exec session.Exec) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	k.stop = func() { cancel(); <-done }
@@ -235,7 +297,6 @@ func (k *loginKeeper) arrived(ctx context.Context, exec session.Exec) error {
 			k.refresh(ctx, exec)
 		}
 	}()
-	return nil
 }
 
 // pause returns how long nothing is expected to happen.
@@ -247,8 +308,11 @@ func (k *loginKeeper) pause(now time.Time) time.Duration {
 	return min(max(until, closeRound), farRound)
 }
 
-func (k *loginKeeper) leaving(ctx context.Context, exec session.Exec) {
-	k.stop()
+// end keeps the login that the session ends with.
+func (k *loginKeeper) end(ctx context.Context, exec session.Exec) {
+	if k.stop != nil {
+		k.stop()
+	}
 	k.fetch(ctx, exec)
 }
 
@@ -258,7 +322,7 @@ const maxLogin = 9 << 20
 // fetch looks whether the guest has another login by now, and offers it to the store.
 func (k *loginKeeper) fetch(ctx context.Context, exec session.Exec) {
 	answer := &limited{most: maxLogin}
-	script := guest.Changed(claude.CredentialsFile, k.sum, claude.StateFile, `"primaryApiKey"`)
+	script := guest.Changed(claude.CredentialsFile, sum(k.file), claude.StateFile, `"primaryApiKey"`)
 	err := exec(ctx, lima.Command{Line: "bash -s", Stdin: strings.NewReader(script), Stdout: answer})
 	if err != nil || answer.Len() == 0 {
 		k.note(noNews, err)
@@ -274,10 +338,7 @@ func (k *loginKeeper) fetch(ctx context.Context, exec session.Exec) {
 	what, err := k.store.offer(ctx, k.held, got, k.deliberate, now)
 	k.note(what, err)
 	if err == nil && !got.Empty() {
-		k.held, k.sum = got, ""
-		if len(credentials) > 0 {
-			k.sum = sum(credentials)
-		}
+		k.held, k.file = got, credentials
 	}
 }
 
@@ -293,8 +354,17 @@ func (k *loginKeeper) refresh(ctx context.Context, exec session.Exec) {
 		return
 	}
 	if exec(ctx, lima.Command{Line: guest.Replace(claude.CredentialsFile), Stdin: bytes.NewReader(credentials)}) == nil {
-		k.held, k.sum = kept.Login, sum(credentials)
+		k.held, k.file = kept.Login, credentials
 	}
+}
+
+// sum returns the SHA-256 of a file, empty if there is none.
+func sum(content []byte) string {
+	if len(content) == 0 {
+		return ""
+	}
+	hash := sha256.Sum256(content)
+	return hex.EncodeToString(hash[:])
 }
 
 // note remembers what there is to say in the end: the last news, and the last failure if nothing came after it.

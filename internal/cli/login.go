@@ -93,8 +93,8 @@ func (a *app) login(ctx context.Context, args []string) error {
 		return err
 	}
 	keeper := &loginKeeper{store: loginStore{a.state()}, deliberate: true}
-	spec.Arrived, spec.Leaving = keeper.arrived, keeper.leaving
-	if err := a.addHome(p, keeper, &spec); err != nil {
+	spec.Leaving = keeper.end
+	if err := a.addHome(p, claude.Login{}, nil, &spec); err != nil {
 		return err
 	}
 	defer keepTerminal(a.Stdin)()

@@ -116,10 +116,11 @@ type Port struct {
 	Origin      Origin
 }
 
-// Claude says which Claude Code is installed, and from where.
+// Claude says which Claude Code is installed, from where, and what it is given of the user's own.
 type Claude struct {
 	Version string
 	Source  string
+	Share   []Item // parts of ~/.claude
 }
 
 // Item is an element of a list that several layers may add to.
