@@ -91,7 +91,7 @@ func (s loginStore) offer(ctx context.Context, given, got claude.Login, delibera
 	what := firstLogin
 	switch {
 	case kept.Login.Empty():
-	case kept.Login.Who() == got.Who():
+	case kept.Login.Account == nil || kept.Login.Who() == got.Who():
 		what = renewed
 	default:
 		what = otherPerson

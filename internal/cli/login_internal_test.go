@@ -1,0 +1,198 @@
+package cli
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/themouette/claude-vm/internal/claude"
+	"github.com/themouette/claude-vm/internal/lima"
+	"github.com/themouette/claude-vm/internal/state"
+)
+
+// loginOf is a login whose token expires some hours from now.
+func loginOf(name string, hours int) claude.Login {
+	return claude.Login{Tokens: &claude.Tokens{
+		AccessToken: "access-" + name, RefreshToken: "refresh-" + name, ExpiresAt: time.Now().Add(time.Duration(hours) * time.Hour).UnixMilli(),
+	}}
+}
+
+func TestOffer(t *testing.T) {
+	t.Parallel()
+	person := func(l claude.Login, email string) claude.Login {
+		l.Account = &claude.Account{Email: email}
+		return l
+	}
+	none, over := claude.Login{}, claude.Login{Tokens: &claude.Tokens{}}
+	a, a2, b := loginOf("a", 1), loginOf("a2", 2), person(loginOf("b", 1), "b@example.org")
+	for name, test := range map[string]struct {
+		kept, given, got, want claude.Login
+		deliberate             bool
+		news                   news
+	}{
+		"the first":                           {none, none, a, a, false, firstLogin},
+		"none":                                {a, a, none, a, false, noNews},
+		"unchanged":                           {a, a, a, a, false, noNews},
+		"renewed":                             {a, a, a2, a2, false, renewed},
+		"to one that expires earlier":         {a2, a2, a, a, false, renewed},
+		"older than what another has kept":    {a2, loginOf("x", 0), a, a2, false, noNews},
+		"newer than what another has kept":    {a, loginOf("x", 0), a2, a2, false, renewed},
+		"older but on purpose":                {a2, none, a, a, true, renewed},
+		"another person":                      {person(a, "a@example.org"), person(a, "a@example.org"), b, b, false, otherPerson},
+		"forgotten meanwhile":                 {none, a, a2, none, false, noNews},
+		"over":                                {a, a, over, a, false, loginEnded},
+		"over, but another has renewed it":    {a2, a, over, a2, false, noNews},
+		"over, of a session without any":      {a, none, over, a, false, noNews},
+		"who it is has come to be known":      {a, a, person(a, "a@example.org"), person(a, "a@example.org"), false, renewed},
+		"who it is stays known when not said": {person(a, "a@example.org"), person(a, "a@example.org"), a2, person(a2, "a@example.org"), false, renewed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store := loginStore{state.Dir(t.TempDir())}
+			if !test.kept.Empty() {
+				if _, err := store.offer(t.Context(), none, test.kept, true, time.Now()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			got, err := store.offer(t.Context(), test.given, test.got, test.deliberate, time.Now())
+			if err != nil || got != test.news {
+				t.Errorf("news %v, %v", got, err)
+			}
+			kept, err := store.read()
+			if err != nil || !kept.Login.Same(test.want) || test.want.Account != nil && kept.Login.Who() != test.want.Who() {
+				t.Errorf("kept %+v, %v", kept, err)
+			}
+			if usable := !test.want.Empty() && test.news != loginEnded; kept.usable(time.Now()) != usable {
+				t.Errorf("usable: %v", !usable)
+			}
+		})
+	}
+}
+
+// However many sessions end at once, the newest login of those that began with the same one stays.
+func TestTheNewestLoginStays(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		store := loginStore{state.Dir(t.TempDir())}
+		given := loginOf("given", 1)
+		if _, err := store.offer(t.Context(), claude.Login{}, given, true, time.Now()); err != nil {
+			rt.Fatal(err)
+		}
+		hours := rapid.SliceOfNDistinct(rapid.IntRange(2, 100), 1, 4, rapid.ID).Draw(rt, "hours")
+		newest := loginOf("", 0)
+		var wg sync.WaitGroup
+		for i, h := range hours {
+			renewed := loginOf(string(rune('a'+i)), h)
+			if renewed.NewerThan(newest) {
+				newest = renewed
+			}
+			wg.Go(func() {
+				if _, err := store.offer(t.Context(), given, renewed, false, time.Now()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if kept, err := store.read(); err != nil || !kept.Login.Same(newest) {
+			rt.Errorf("kept %+v, %v", kept, err)
+		}
+	})
+}
+
+// fakeGuest answers as a guest with these files would.
+type fakeGuest struct{ credentials, state string }
+
+func (g *fakeGuest) exec(_ context.Context, c lima.Command) error {
+	input, err := io.ReadAll(c.Stdin)
+	if err != nil {
+		return err
+	}
+	if strings.HasSuffix(c.Line, "/.claude/.credentials.json") || !strings.HasPrefix(c.Line, "bash") {
+		g.credentials = string(input)
+		return nil
+	}
+	hash := sha256.Sum256([]byte(g.credentials))
+	if !strings.Contains(string(input), hex.EncodeToString(hash[:])) {
+		_, err = io.WriteString(c.Stdout, g.credentials+"\x00"+g.state)
+	}
+	return err
+}
+
+func TestASessionGetsWhatAnotherHasRenewed(t *testing.T) {
+	t.Parallel()
+	store := loginStore{state.Dir(t.TempDir())}
+	first, second := loginOf("first", 1), loginOf("second", 2)
+	if _, err := store.offer(t.Context(), claude.Login{}, first, true, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	file, err := first.Credentials()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &fakeGuest{credentials: string(file)}
+	k := &loginKeeper{store: store, held: first, file: file}
+	k.fetch(t.Context(), g.exec)
+	if k.refresh(t.Context(), g.exec); g.credentials != string(file) || k.err != nil {
+		t.Errorf("something has happened though nothing was new: %s, %v", g.credentials, k.err)
+	}
+	if _, err := store.offer(t.Context(), first, second, false, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	k.refresh(t.Context(), g.exec)
+	if !strings.Contains(g.credentials, "access-second") {
+		t.Errorf("the guest still has %s", g.credentials)
+	}
+	k.fetch(t.Context(), g.exec)
+	if kept, err := store.read(); err != nil || !kept.Login.Same(second) || k.news != noNews {
+		t.Errorf("%+v, %v, news %v", kept, err, k.news)
+	}
+}
+
+func TestAGuestCannotSayTooMuch(t *testing.T) {
+	t.Parallel()
+	k := &loginKeeper{store: loginStore{state.Dir(t.TempDir())}}
+	k.fetch(t.Context(), func(_ context.Context, c lima.Command) error {
+		for {
+			if _, err := c.Stdout.Write(make([]byte, 1<<20)); err != nil {
+				return err
+			}
+		}
+	})
+	if k.err == nil {
+		t.Error("no error")
+	}
+	if _, err := os.Stat(k.store.path()); !errors.Is(err, os.ErrNotExist) {
+		t.Error("something was kept")
+	}
+}
+
+func TestPause(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	in := func(d time.Duration) *loginKeeper {
+		return &loginKeeper{held: claude.Login{Tokens: &claude.Tokens{AccessToken: "a", ExpiresAt: now.Add(d).UnixMilli()}}}
+	}
+	for name, test := range map[string]struct {
+		k    *loginKeeper
+		want time.Duration
+	}{
+		"no login":                 {&loginKeeper{}, farRound},
+		"good for hours":           {in(5 * time.Hour), farRound},
+		"renewal is about to come": {in(renewalBegins + time.Minute), time.Minute},
+		"renewal may come":         {in(time.Minute), closeRound},
+		"expired":                  {in(-time.Hour), closeRound},
+	} {
+		if got := test.k.pause(now).Round(time.Second); got != test.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
