@@ -36,7 +36,7 @@ func (a *app) addUser(ctx context.Context, store template.Store, p *project.Proj
 	if err := a.addGit(ctx, p, cfg, spec); err != nil {
 		return nil, err
 	}
-	keeper, err := a.addLogin(store, p, cfg, spec)
+	keeper, err := a.addLogin(ctx, store, p, cfg, spec)
 	if err != nil {
 		return nil, err
 	}
@@ -61,14 +61,18 @@ func (a *app) addUser(ctx context.Context, store template.Store, p *project.Proj
 
 // addLogin returns what looks after the login of a session whose environment has none, else nil. A Claude that nobody could
 // log in is not even started.
-func (a *app) addLogin(store template.Store, p *project.Project, cfg *config.Config, spec *session.Spec) (*loginKeeper, error) {
+func (a *app) addLogin(ctx context.Context, store template.Store, p *project.Project, cfg *config.Config, spec *session.Spec) (*loginKeeper, error) {
 	if claude.HasLogin(spec.Command.Env) {
 		return nil, nil
 	}
 	login := a.keptLogin()
 	if login.Empty() && !spec.TTY && runsClaude(spec.Command) && !mayLogIn(p, cfg, spec) {
-		if _, err := store.Usable(spec.Template); errors.Is(err, template.ErrNone) && !a.flags.autoSetup {
+		_, lock, err := store.Find(ctx, spec.Template)
+		if err != nil && !a.flags.autoSetup {
 			return nil, err // first things first
+		}
+		if err == nil {
+			lock.Unlock()
 		}
 		return nil, errNoLogin
 	}

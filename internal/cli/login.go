@@ -122,7 +122,8 @@ func (a *app) anyTemplate(ctx context.Context, store template.Store, p *project.
 		names = append(names, entry.Name)
 	}
 	for _, name := range names {
-		if _, err := store.Usable(name); err == nil {
+		if _, lock, err := store.Find(ctx, name); err == nil {
+			lock.Unlock()
 			return name, nil
 		}
 	}

@@ -148,7 +148,10 @@ func document(t *rapid.T, all map[string][]string) string {
 				continue
 			}
 			g := path
-			if k.path == "packages.system" {
+			switch k.path {
+			case "claude.share":
+				g = rapid.SampledFrom([]string{"settings", "skills"})
+			case "packages.system":
 				g = rapid.StringMatching(`[a-z0-9][a-z0-9+]{1,5}`)
 			}
 			fmt.Fprintf(&b, "%s = %s\n", k.path, words(k.path, g))

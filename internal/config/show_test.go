@@ -82,6 +82,7 @@ claude_args = [] # ~/proj/.claude-vm.toml:4:10
 [claude]
 version = "latest" # default
 source = "auto" # default
+# share is not set: nothing
 
 [[mounts]] # ~/.claude-vm.toml:4:3
 location = "/data"

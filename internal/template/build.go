@@ -234,7 +234,7 @@ func (b *Builder) base(ctx context.Context, spec Spec, images []lima.Image) (Ent
 		return Entry{}, err
 	}
 	defer lock.Unlock()
-	if record, err := b.Usable(name); err == nil && record.Layer == print {
+	if record, err := b.usable(name); err == nil && record.Layer == print {
 		return Entry{name, record}, nil
 	}
 

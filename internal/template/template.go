@@ -91,7 +91,7 @@ func (s *Store) Find(ctx context.Context, name string) (Record, *state.Lock, err
 	if err != nil {
 		return Record{}, nil, err
 	}
-	record, err := s.Usable(name)
+	record, err := s.usable(name)
 	if err != nil {
 		lock.Unlock()
 		return Record{}, nil, err
@@ -99,8 +99,7 @@ func (s *Store) Find(ctx context.Context, name string) (Record, *state.Lock, err
 	return record, lock, nil
 }
 
-// Usable returns what the template of a name says of itself, or why it cannot be copied.
-func (s *Store) Usable(name string) (Record, error) {
+func (s *Store) usable(name string) (Record, error) {
 	record, err := ReadRecord(s.Lima, name)
 	switch {
 	case state.Gone(err):
