@@ -77,7 +77,7 @@ func (a *app) runSession(ctx context.Context, command func(*config.Config) guest
 	defer keepTerminal(a.Stdin)()
 	runner := session.Runner{Store: store, UI: a.ui}
 	code, err := runner.Run(ctx, spec)
-	tell()
+	tell(code)
 	if err != nil {
 		return err
 	}

@@ -28,15 +28,15 @@ import (
 )
 
 // errNoLogin is a Claude that would only say so itself once its VM has booted.
-var errNoLogin = errors.New("Claude is not logged in, and cannot ask for a login without a terminal")
+var errNoLogin = errors.New("there is no login for Claude, and without a terminal it cannot ask for one")
 
 // addUser makes a session the user's own: their git identity, their login, and what they share of their Claude. The function
 // that it returns is for the end, when the terminal is ours again.
-func (a *app) addUser(ctx context.Context, store template.Store, p *project.Project, cfg *config.Config, spec *session.Spec) (tell func(), err error) {
+func (a *app) addUser(ctx context.Context, store template.Store, p *project.Project, cfg *config.Config, spec *session.Spec) (tell func(code int), err error) {
 	if err := a.addGit(ctx, p, cfg, spec); err != nil {
 		return nil, err
 	}
-	keeper, err := a.addLogin(ctx, store, p, cfg, spec)
+	keeper, err := a.addLogin(ctx, store, p, spec)
 	if err != nil {
 		return nil, err
 	}
@@ -50,34 +50,37 @@ func (a *app) addUser(ctx context.Context, store template.Store, p *project.Proj
 		}
 		return send(ctx, exec, shared)
 	}
-	tell = func() {}
+	tell = func(int) {}
 	var login claude.Login
 	if keeper != nil {
 		spec.Leaving, login = keeper.end, keeper.held
-		tell = func() { a.tellLogin(keeper) }
+		tell = func(code int) { a.tellLogin(keeper, code) }
 	}
 	return tell, a.addHome(p, login, shared.Settings, spec)
 }
 
 // addLogin returns what looks after the login of a session whose environment has none, else nil. A Claude that nobody could
 // log in is not even started.
-func (a *app) addLogin(ctx context.Context, store template.Store, p *project.Project, cfg *config.Config, spec *session.Spec) (*loginKeeper, error) {
+func (a *app) addLogin(ctx context.Context, store template.Store, p *project.Project, spec *session.Spec) (*loginKeeper, error) {
 	if claude.HasLogin(spec.Command.Env) {
 		return nil, nil
 	}
 	login := a.keptLogin()
-	if login.Empty() && !spec.TTY && runsClaude(spec.Command) && !mayLogIn(p, cfg, spec) {
-		_, lock, err := store.Find(ctx, spec.Template)
-		if err != nil && !a.flags.autoSetup {
+	unlikely := login.Empty() && !spec.TTY && runsClaude(spec.Command)
+	if unlikely && !mayLogIn(p, spec) {
+		record, lock, err := store.Find(ctx, spec.Template)
+		switch {
+		case err == nil:
+			lock.Unlock()
+		case !a.flags.autoSetup:
 			return nil, err // first things first
 		}
-		if err == nil {
-			lock.Unlock()
+		if len(record.Disks) <= 1 { // no more than the base: nobody can have put a login there
+			return nil, errNoLogin
 		}
-		return nil, errNoLogin
 	}
 	credentials, err := login.Credentials()
-	return &loginKeeper{store: loginStore{a.state()}, held: login, file: credentials}, err
+	return &loginKeeper{store: loginStore{a.state()}, held: login, file: credentials, unlikely: unlikely}, err
 }
 
 // shared returns what the user gives of their own ~/.claude, and says what of it stays here, unless that has been said.
@@ -253,12 +256,9 @@ func runsClaude(command guest.Session) bool {
 	return (len(args) == 0 || !claude.IsSubcommand(args[0])) && claude.NeedsLogin(args)
 }
 
-// mayLogIn says whether a login could come from where we cannot see it: a script, the template, the project's own settings.
-func mayLogIn(p *project.Project, cfg *config.Config, spec *session.Spec) bool {
-	if len(spec.Command.Scripts) > 0 || len(cfg.Setup.Scripts) > 0 {
-		return true
-	}
-	return slices.ContainsFunc([]string{"settings.json", "settings.local.json"}, func(name string) bool {
+// mayLogIn says whether a login could come from where we do not look: a script, or the project's settings for Claude.
+func mayLogIn(p *project.Project, spec *session.Spec) bool {
+	return len(spec.Command.Scripts) > 0 || slices.ContainsFunc([]string{"settings.json", "settings.local.json"}, func(name string) bool {
 		text, _ := os.ReadFile(filepath.Join(p.Root, ".claude", name))
 		return claude.MayLogIn(text)
 	})
@@ -270,6 +270,7 @@ type loginKeeper struct {
 	held       claude.Login // what the guest has, as far as we know
 	file       []byte       // the guest's credentials file, as far as we know
 	deliberate bool         // the session is there for the login
+	unlikely   bool         // Claude works without a terminal, and we know of no login
 
 	stop func() // ends the rounds; nil: there are none
 	news news
@@ -392,8 +393,8 @@ func (l *limited) Write(p []byte) (int, error) {
 	return l.Buffer.Write(p)
 }
 
-// tellLogin says what became of the login.
-func (a *app) tellLogin(k *loginKeeper) {
+// tellLogin says what became of the login of a session whose command ended with a code.
+func (a *app) tellLogin(k *loginKeeper, code int) {
 	who := ui.Sanitize(k.held.Who())
 	switch k.news {
 	case firstLogin:
@@ -404,6 +405,10 @@ func (a *app) tellLogin(k *loginKeeper) {
 		a.ui.Warn("Claude's login has ended")
 		a.ui.Hint("log in again with: claude-vm login")
 	case noNews, renewed:
+	}
+	if k.unlikely && k.held.Empty() && code != 0 {
+		_, hint := diagnose(errNoLogin)
+		a.ui.Hint("if Claude is not logged in: %s", hint)
 	}
 	if k.err != nil {
 		a.ui.Warn("the login that the session ended with could not be kept: %v", k.err)

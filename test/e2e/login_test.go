@@ -150,3 +150,38 @@ func processesWith(text string) (found []string) {
 	}
 	return found
 }
+
+// TestShare copies the user's own ~/.claude into a session, whatever the files are called, and takes nothing back.
+func TestShare(t *testing.T) {
+	w := loginWorld(t)
+	odd := "it's\n a \"skill\" \xff"
+	for name, content := range map[string]string{
+		".claude-vm.toml":           "[claude]\nshare = [\"settings\", \"memory\", \"skills\"]\n",
+		".claude/CLAUDE.md":         "be kind\n",
+		".claude/settings.json":     `{"language": "español", "apiKeyHelper": "/bin/evil"}`,
+		".claude/.credentials.json": tokens("host", time.Hour),
+		".claude/skills/" + odd + strings.Repeat("/long folder name", 20) + "/run.sh": "#!/bin/sh\necho ran\n",
+	} {
+		path := filepath.Join(w.home, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { os.Remove(path) })
+	}
+	r := w.run(t, "", "shell", `cd ~/.claude && cat CLAUDE.md && "$(find skills -name run.sh)" && jq -r '.language, .apiKeyHelper' settings.json
+		test -e .credentials.json || echo no credentials
+		echo changed >CLAUDE.md; rm -rf skills`)
+	if want := "be kind\nran\nespañol\nnull\nno credentials\n"; r.code != 0 || r.out != want {
+		t.Errorf("code %d, %q, want %q", r.code, r.out, want)
+	}
+	if !strings.Contains(r.err, "not shared from ~/.claude: the settings apiKeyHelper") {
+		t.Errorf("nothing is said of what stays: %q", r.err)
+	}
+	if text, err := os.ReadFile(filepath.Join(w.home, ".claude/CLAUDE.md")); string(text) != "be kind\n" {
+		t.Errorf("%q, %v", text, err)
+	}
+	w.gone(t)
+}
