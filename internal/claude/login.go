@@ -17,7 +17,8 @@ import (
 )
 
 // CredentialsFile holds the tokens of a login, relative to the home directory; mode 0600. The access token in it lives for
-// hours; Claude renews it, which may give the refresh token a new value too, and writes the file anew.
+// hours; Claude renews it, which may give the refresh token a new value too, and writes the file anew. A Claude that runs
+// uses what another has put there with its next request.
 const CredentialsFile = ".claude/.credentials.json"
 
 // StateFile is where Claude keeps, among much else, whose login it is, relative to the home directory.
@@ -172,7 +173,7 @@ func (l Login) Who() string {
 	if l.Tokens == nil {
 		return "an API key of the Console"
 	}
-	return "an account that did not say its name"
+	return "an unnamed account"
 }
 
 // Credentials returns the content for CredentialsFile, nil if the login has no place there.

@@ -347,8 +347,8 @@ func (k *loginKeeper) fetch(ctx context.Context, exec session.Exec) {
 	}
 }
 
-// refresh gives the guest the kept login if another session has renewed it meanwhile. Claude reads the file again before it
-// renews a token, and when one is refused.
+// refresh gives the guest the kept login if another session has renewed it meanwhile. Claude takes it up with its next
+// request.
 func (k *loginKeeper) refresh(ctx context.Context, exec session.Exec) {
 	kept, err := k.store.read()
 	if err != nil || k.held.Tokens == nil || !kept.usable(time.Now()) || !kept.Login.NewerThan(k.held) {
