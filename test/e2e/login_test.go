@@ -18,9 +18,6 @@ import (
 func loginWorld(t *testing.T) *world {
 	t.Helper()
 	w := *real(t)
-	if !slices.ContainsFunc(w.instances(), func(name string) bool { return strings.HasPrefix(name, "tpl_") }) {
-		TestSetup(t)
-	}
 	config := filepath.Join(t.TempDir(), "gitconfig")
 	if err := os.WriteFile(config, []byte("[user]\n\tname = Zoë \\\"Z\\\" O'Hara\n\temail = z@example.invalid\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -29,7 +26,7 @@ func loginWorld(t *testing.T) *world {
 		return strings.HasPrefix(v, "ANTHROPIC_API_KEY=") || strings.HasPrefix(v, "CLAUDE_CODE_OAUTH_TOKEN=") || strings.HasPrefix(v, "GIT_CONFIG_GLOBAL=")
 	})
 	w.env = append(w.env, "GIT_CONFIG_GLOBAL="+config)
-	t.Cleanup(func() { w.run(t, "", "login", "--forget") })
+	t.Cleanup(func() { os.Remove(filepath.Join(w.state, "state", "login.json")) })
 	return &w
 }
 
@@ -136,6 +133,22 @@ func TestLoginOnce(t *testing.T) {
 	}
 	if r := w.run(t, "", "login", "--status"); r.code != 0 || strings.Contains(r.out, "sk-ant") || !strings.Contains(r.out, "plan     max") {
 		t.Errorf("code %d, %q", r.code, r.out)
+	}
+	w.gone(t)
+}
+
+// TestLoginCommand comes as far as anybody does without an account.
+func TestLoginCommand(t *testing.T) {
+	w := loginWorld(t)
+	tt := w.terminal(t, "login")
+	tt.see("https://claude")
+	tt.see("Paste code here")
+	tt.typed("C-c")
+	if code := tt.exit(); code == "0" {
+		t.Errorf("exit code %s\n%s", code, tt.screen())
+	}
+	if _, err := os.Stat(filepath.Join(w.state, "state", "login.json")); err == nil {
+		t.Error("something was kept")
 	}
 	w.gone(t)
 }
