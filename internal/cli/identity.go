@@ -160,7 +160,7 @@ func (a *app) addGit(ctx context.Context, p *project.Project, cfg *config.Config
 	}
 	settings := []git.Setting{{Key: "user.name", Value: id.Name}, {Key: "user.email", Value: id.Email}}
 	if cfg.Tools.Git.Enabled || cfg.Tools.GPG.Enabled {
-		settings = append(settings, a.signing(id, cfg)...)
+		settings = append(settings, a.signing(id, cfg, spec.ForwardAgent)...)
 	}
 	settings = slices.DeleteFunc(settings, func(s git.Setting) bool { return s.Value == "" })
 	if len(settings) > 0 {
@@ -171,7 +171,7 @@ func (a *app) addGit(ctx context.Context, p *project.Project, cfg *config.Config
 
 // signing returns the settings by which the guest signs as the host does. It is not told to sign what it cannot: every
 // commit would fail.
-func (a *app) signing(id git.Identity, cfg *config.Config) []git.Setting {
+func (a *app) signing(id git.Identity, cfg *config.Config, sshAgent bool) []git.Setting {
 	settings := []git.Setting{{Key: "gpg.format", Value: id.Format}}
 	var obstacle string
 	if id.Format == "ssh" {
@@ -179,7 +179,7 @@ func (a *app) signing(id git.Identity, cfg *config.Config) []git.Setting {
 		switch {
 		case err != nil:
 			obstacle = fmt.Sprintf("user.signingkey: %v", err)
-		case !a.flags.forwardAgent:
+		case !sshAgent:
 			obstacle = "the VM has no ssh-agent: -A lends it yours"
 		}
 		id.SigningKey = key

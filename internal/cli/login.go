@@ -82,7 +82,7 @@ func (a *app) login(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	spec.Mounts, spec.Ports, spec.ForwardAgent = nil, nil, false
+	spec.Mounts, spec.Ports = nil, nil
 	spec.Command.Dir, spec.Command.Scripts = lima.GuestHome, nil
 	spec.Command.Env = slices.DeleteFunc(spec.Command.Env, func(v string) bool { return claude.HasLogin([]string{v}) })
 	store, err := a.machines(ctx, cfg)
