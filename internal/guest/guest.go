@@ -229,14 +229,17 @@ func (s Session) Files() []File {
 		files = append(files, script.files(path, "")...)
 		scripts = append(scripts, script.Name, s.Home+"/"+path, flag(script.Phase != nil && script.Phase.ContinueOnError))
 	}
-	files = append(files, File{Path: folder + "end", Mode: "600", Content: render("end.sh")})
 	return append(files, File{Path: folder + "session", Mode: "600", Content: render("session.sh",
 		one("claude_vm_dir", s.Dir), many("claude_vm_env", s.Env), many("claude_vm_scripts", scripts),
 		one("claude_vm_mode", string(s.Mode)), many("claude_vm_command", s.Command))})
 }
 
+// jobs is the control group that everything belongs to that a session starts, whoever it runs as.
+const jobs = "/sys/fs/cgroup/claude-vm/jobs"
+
 // Run returns the command line that runs the session's script. It holds nothing that must stay private. On a terminal the
-// end of the command ends the connection; elsewhere the background jobs have to be ended first.
+// end of the command ends the connection; elsewhere ssh waits for everybody who could still write to its standard output
+// or error, so that the background jobs have to be ended first.
 func (s Session) Run(terminal bool) string {
 	run := "bash -l ~/" + folder + "session"
 	if s.Mode == Shell {
@@ -245,5 +248,5 @@ func (s Session) Run(terminal bool) string {
 	if terminal {
 		return "exec " + run
 	}
-	return run + "; code=$?; sudo bash ~/" + folder + "end $$ $PPID; exit $code"
+	return "({ echo $BASHPID >" + jobs + "/cgroup.procs; } 2>/dev/null; exec " + run + "); code=$?; { echo 1 >" + jobs + "/cgroup.kill; } 2>/dev/null; exit $code"
 }

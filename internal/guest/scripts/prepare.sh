@@ -14,7 +14,7 @@ cd
 for point in "${POINTS[@]}"; do
 	(umask 022 && mkdir -p -- "$point" 2>/dev/null) || true # outside the home folder root does it
 done
-sudo bash -c "$ROOT_SCRIPT"
+sudo bash -c "$ROOT_SCRIPT" bash "$PPID"
 
 for ((i = 0; i < ${#FILES[@]}; i += 3)); do
 	mkdir -p -- "$(dirname -- "${FILES[i]}")"

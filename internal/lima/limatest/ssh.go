@@ -94,7 +94,7 @@ func lend(dir string, flags []string) error {
 
 // inGuest translates the paths that only a guest has.
 func inGuest(dir string) *strings.Replacer {
-	return strings.NewReplacer("/home/lima.linux", filepath.Join(dir, "guest/home"),
+	return strings.NewReplacer("/home/lima.linux", filepath.Join(dir, "guest/home"), "/sys/fs/cgroup", filepath.Join(dir, "guest/cgroup"),
 		"/dev/shm/", filepath.Join(dir, "guest/shm")+"/",
 		"/boot/claude-vm-", filepath.Join(dir, "guest/boot")+"/", "/usr/sbin/modprobe", "modprobe")
 }
