@@ -159,7 +159,7 @@ func (c *Client) Clone(ctx context.Context, from, to string) error {
 	if err := c.run(ctx, "clone", "--tty=false", from, to); err != nil {
 		return fmt.Errorf("cloning the VM: %w", err)
 	}
-	return nil
+	return c.clear(to) // who waits for the copy to boot must not read how the original did
 }
 
 // Replace gives a stopped instance the name of another one, which is removed. An instance is its folder: limactl's own
