@@ -75,7 +75,7 @@ func (a *app) runSession(ctx context.Context, command func(*config.Config) guest
 		return err
 	}
 	defer keepTerminal(a.Stdin)()
-	runner := session.Runner{Store: store, UI: a.ui}
+	runner := a.runner(store, cfg)
 	code, err := runner.Run(ctx, spec)
 	tell(code)
 	if err != nil {
@@ -142,7 +142,9 @@ func (a *app) sessionSpec(p *project.Project, cfg *config.Config, command guest.
 		return session.Spec{}, err
 	}
 	spec := session.Spec{
-		Project: p, Template: p.TemplateName(), Mounts: mounts, MountType: cfg.VM.MountType,
+		Shape: session.Shape{
+			Project: p, Template: p.TemplateName(), Mounts: mounts, MountType: cfg.VM.MountType,
+		},
 		Ports:   ports,
 		Command: command,
 		Steps:   steps,
@@ -262,12 +264,12 @@ func guestPath(mounts []mount.Mount, path string) string {
 	return best
 }
 
+// secrets are the variables that hold Claude's login.
+var secrets = []string{"ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"}
+
 // passedOn are the variables that a guest gets from the host without being asked: Claude's login, and what kind of
 // terminal and which time zone a person sits at.
-var passedOn = []string{
-	"ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL", "CLAUDE_CODE_OAUTH_TOKEN",
-	"TERM", "COLORTERM", "LANG", "TZ",
-}
+var passedOn = append(secrets, "ANTHROPIC_BASE_URL", "TERM", "COLORTERM", "LANG", "TZ")
 
 // guestEnv returns the variables that the guest's command gets. What was asked for more closely comes later, and so wins.
 func (a *app) guestEnv(cfg *config.Config) ([]string, error) {

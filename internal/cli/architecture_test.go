@@ -20,7 +20,7 @@ func mayImport() map[string][]string {
 	return map[string][]string{
 		"cmd/claude-vm":     {"cli"},
 		"internal/cli":      append(floor, "claude", "config", "envfile", "forward", "git", "guest", "lima", "mount", "network", "project", "session", "template"),
-		"internal/session":  append(floor, "guest", "lima", "mount", "project", "template"),
+		"internal/session":  append(floor, "guest", "host", "lima", "mount", "project", "template"),
 		"internal/template": append(floor, "claude", "guest", "lima", "mount", "project"),
 		"internal/lima":     {"mount", "proc"},
 		"internal/project":  {"git"},
@@ -30,6 +30,7 @@ func mayImport() map[string][]string {
 		"internal/claude":   {"proc"},
 		"internal/guest":    {},
 		"internal/mount":    {},
+		"internal/host":     {},
 		"internal/config":   {"envfile"},
 		"internal/envfile":  {},
 		"internal/state":    {},

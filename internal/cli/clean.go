@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -86,6 +87,9 @@ func (a *app) remove(ctx context.Context, yes, keepLayers bool, chosen func(temp
 
 // removeTemplates removes templates. One that resists does not keep the others.
 func (a *app) removeTemplates(ctx context.Context, store template.Store, doomed []template.Entry) error {
+	a.discardSpares(ctx, store, func(name string) bool {
+		return slices.ContainsFunc(doomed, func(e template.Entry) bool { return e.Name == name })
+	})
 	var failures []error
 	for _, e := range doomed {
 		if err := store.Remove(ctx, e.Name); err != nil {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -70,18 +71,24 @@ func (a *app) psCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:     "ps",
-		Short:   "List the sessions that are running",
+		Short:   "List the sessions that are running, and the VMs that wait for one",
 		Example: "  claude-vm ps",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			a.tidy(cmd.Context())
 			store := a.look()
-			entries, err := store.List(template.Session)
+			sessions, err := store.List(template.Session)
+			if err != nil {
+				return err
+			}
+			spares, err := store.List(template.Spare)
 			if err != nil {
 				return err
 			}
 			type row struct {
 				Name    string    `json:"name"`
+				Kind    string    `json:"kind"`  // session or spare
+				State   string    `json:"state"` // running; of a spare booting, or ready
 				Dir     string    `json:"dir"`
 				Command string    `json:"command"`
 				Started time.Time `json:"started"`
@@ -89,10 +96,17 @@ func (a *app) psCommand() *cobra.Command {
 				Bytes   int64     `json:"bytes"`
 			}
 			rows := []row{}
-			for _, e := range entries {
-				if e.Kind == template.Session && store.Owned(e.Name) {
-					rows = append(rows, row{e.Name, e.Dir, e.Command, e.Created, e.PID, lima.Size(store.Lima.Dir(e.Name))})
+			for _, e := range slices.Concat(sessions, spares) {
+				if e.Kind != template.Session && e.Kind != template.Spare || !store.Owned(e.Name) {
+					continue
 				}
+				state := "running"
+				if e.Kind == template.Spare {
+					state = map[bool]string{false: "booting", true: "ready"}[e.Ready]
+				}
+				rows = append(rows, row{
+					e.Name, string(e.Kind), state, e.Dir, e.Command, e.Created, e.PID, lima.Size(store.Lima.Dir(e.Name)),
+				})
 			}
 			if asJSON {
 				return a.printJSON(rows)
@@ -102,9 +116,9 @@ func (a *app) psCommand() *cobra.Command {
 			}
 			table := make([][]string, len(rows))
 			for i, r := range rows {
-				table[i] = []string{r.Name, ui.Sanitize(r.Dir), ui.Sanitize(r.Command), ago(r.Started), fmt.Sprint(r.PID), ui.Size(r.Bytes)}
+				table[i] = []string{r.Name, ui.Sanitize(r.Dir), ui.Sanitize(r.Command), r.State, ago(r.Started), fmt.Sprint(r.PID), ui.Size(r.Bytes)}
 			}
-			return a.table([]string{"SESSION", "FOLDER", "RUNS", "STARTED", "PID", "SIZE"}, table)
+			return a.table([]string{"SESSION", "FOLDER", "RUNS", "STATE", "STARTED", "PID", "SIZE"}, table)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")

@@ -135,8 +135,8 @@ func shortTemp(t *testing.T) string {
 func (w world) env(dir, state string) []string {
 	env := []string{
 		"HOME=" + dir + "/home", "CLAUDE_VM_HOME=" + state, "VMS=" + state + "/vm", "FAKE_DIR=" + dir + "/fake",
-		"CLAUDE_VM_IMAGE=" + w.image, "CLAUDE_VM_VM_ACCEL=tcg", "CLAUDE_VM_CLAUDE_VERSION=" + release, "GIT_CONFIG_NOSYSTEM=1",
-		"ANTHROPIC_API_KEY=sk-ant-of-the-tests",
+		"CLAUDE_VM_IMAGE=" + w.image, "CLAUDE_VM_VM_ACCEL=tcg", "CLAUDE_VM_CLAUDE_VERSION=" + release, "CLAUDE_VM_STANDBY_COUNT=0", "CLAUDE_VM_STANDBY_MEMORY_LIMIT=1000",
+		"GIT_CONFIG_NOSYSTEM=1", "ANTHROPIC_API_KEY=sk-ant-of-the-tests",
 	}
 	for _, who := range []string{"AUTHOR", "COMMITTER"} {
 		env = append(env, "GIT_"+who+"_NAME=Ann", "GIT_"+who+"_EMAIL=ann@example.org")

@@ -62,6 +62,7 @@ project, those of the configuration, its phases, those of the command line. Fold
 			if err != nil {
 				return err
 			}
+			a.prepareFirst(store, p, cfg)
 			return a.print("project  %s\ntemplate %s\n", ui.Sanitize(p.Main), entry.Name)
 		},
 	}
@@ -116,6 +117,7 @@ func (a *app) setup(ctx context.Context, store template.Store, cfg *config.Confi
 	if entry, err = builder.Build(ctx, spec); err != nil {
 		return entry, err
 	}
+	a.discardSpares(ctx, store, func(name string) bool { return name == entry.Name })
 	if err := store.Reclaim(ctx, true); err != nil {
 		a.ui.Warn("removing unused disks: %v", err)
 	}

@@ -35,6 +35,7 @@ type Config struct {
 	Mounts   []Mount
 	Ports    []Port
 	Claude   Claude
+	Standby  Standby
 	Later
 
 	origins map[string]Origin

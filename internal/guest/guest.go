@@ -3,9 +3,12 @@
 package guest
 
 import (
+	"crypto/sha256"
 	"embed"
+	"encoding/hex"
 	"strconv"
 	"strings"
+	"time"
 
 	"al.essio.dev/pkg/shellescape"
 )
@@ -123,33 +126,64 @@ type File struct {
 // Mount is a shared folder as the guest mounts it.
 type Mount struct{ Tag, Point, Options string }
 
-// Preparation is what a session VM needs after its boot.
+// Preparation is what a VM needs after its boot.
 type Preparation struct {
 	BootID string
 	Host   string
 	FS     string
 	Mounts []Mount
 	Grow   bool
-	Files  []File
-	Merge  []File
-	Steps  []string // scripts that the guest's user runs in the end
+	Outfit
 }
 
-// Prepare returns the script that makes a session VM ready. It runs as the guest's user.
+// Prepare returns the script that makes a VM ready. It runs as the guest's user.
 func Prepare(p Preparation) string {
-	var points, mounts, files, merge []string
+	var points, mounts []string
 	for _, m := range p.Mounts {
 		points = append(points, m.Point)
 		mounts = append(mounts, m.Tag, m.Point, m.Options)
 	}
-	for _, f := range p.Files {
+	root := render("prepare-root.sh", one("BOOT_ID", p.BootID), one("HOST", p.Host), one("FS", p.FS), one("GROW", flag(p.Grow)), many("MOUNTS", mounts))
+	return render("prepare.sh", one("ROOT_SCRIPT", root), many("POINTS", points)) + "\n" + p.Outfit.Script()
+}
+
+// Outfit is what a VM that is ready gets for its use.
+type Outfit struct {
+	Files []File
+	Merge []File
+	Steps []string  // scripts that the guest's user runs in the end
+	Now   time.Time // zero: the guest's clock is right
+}
+
+// Script returns the script that brings it. It runs as the guest's user.
+func (o Outfit) Script() string {
+	var files, merge []string
+	for _, f := range o.Files {
 		files = append(files, f.Path, f.Mode, f.Content)
 	}
-	for _, f := range p.Merge {
+	for _, f := range o.Merge {
 		merge = append(merge, f.Path, f.Content)
 	}
-	root := render("prepare-root.sh", one("BOOT_ID", p.BootID), one("HOST", p.Host), one("FS", p.FS), one("GROW", flag(p.Grow)), many("MOUNTS", mounts))
-	return render("prepare.sh", one("ROOT_SCRIPT", root), many("POINTS", points), many("FILES", files), many("MERGE", merge), many("STEPS", p.Steps))
+	now := ""
+	if !o.Now.IsZero() {
+		now = strconv.FormatInt(o.Now.Unix(), 10)
+	}
+	return render("outfit.sh", many("FILES", files), many("MERGE", merge), many("STEPS", o.Steps), one("NOW", now))
+}
+
+// Await returns the command line of a login shell that waits, ready for what Become makes of it.
+func Await() string {
+	return asJob(`bash -l -c 'read -r claude_vm_size && LC_ALL=C IFS= read -r -N "$claude_vm_size" claude_vm_script && eval "$claude_vm_script"' ~/` + folder + "session")
+}
+
+// Become returns what is to be written to a shell that waits. It runs the script, in a shell below it, and then what a session
+// runs unless that is nil. What is written after it is the session's input.
+func Become(script string, s *Session) string {
+	text := "(\n" + script + "\n) </dev/null || exit\n"
+	if s != nil {
+		text += "source ~/" + folder + "session\n"
+	}
+	return strconv.Itoa(len(text)) + "\n" + text
 }
 
 // Changed returns the script that prints the content of a file and of another one, NUL between them, if the first does not
@@ -244,14 +278,16 @@ func (s Session) Files() []File {
 		files = append(files, script.files(path, "")...)
 		scripts = append(scripts, script.Name, s.Home+"/"+path, flag(script.Phase != nil && script.Phase.ContinueOnError))
 	}
-	files = append(files, File{Path: folder + "end", Mode: "600", Content: render("end.sh")})
 	return append(files, File{Path: folder + "session", Mode: "600", Content: render("session.sh",
 		one("claude_vm_dir", s.Dir), many("claude_vm_env", s.Env), many("claude_vm_scripts", scripts),
 		one("claude_vm_mode", string(s.Mode)), many("claude_vm_command", s.Command))})
 }
 
+// jobs is the control group that everything belongs to that a session starts, whoever it runs as.
+const jobs = "/sys/fs/cgroup/claude-vm/jobs"
+
 // Run returns the command line that runs the session's script. It holds nothing that must stay private. On a terminal the
-// end of the command ends the connection; elsewhere the background jobs have to be ended first.
+// end of the command ends the connection.
 func (s Session) Run(terminal bool) string {
 	run := "bash -l ~/" + folder + "session"
 	if s.Mode == Shell {
@@ -260,5 +296,23 @@ func (s Session) Run(terminal bool) string {
 	if terminal {
 		return "exec " + run
 	}
-	return run + "; code=$?; sudo bash ~/" + folder + "end $$ $PPID; exit $code"
+	return asJob(run)
+}
+
+// asJob returns a command line that runs another one and ends whatever that leaves in the background: ssh waits for everybody
+// who could still write to its standard output or error.
+func asJob(run string) string {
+	return "({ echo $BASHPID >" + jobs + "/cgroup.procs; } 2>/dev/null; exec " + run + "); code=$?; { echo 1 >" + jobs + "/cgroup.kill; } 2>/dev/null; exit $code"
+}
+
+// Digest names the scripts of this program: what one version has prepared, another may not understand.
+func Digest() string {
+	hash := sha256.New()
+	files, _ := scripts.ReadDir("scripts") // embedded at build time
+	for _, file := range files {
+		text, _ := scripts.ReadFile("scripts/" + file.Name())
+		hash.Write(text)
+	}
+	hash.Write([]byte(Await()))
+	return hex.EncodeToString(hash.Sum(nil))
 }

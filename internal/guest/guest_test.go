@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"mvdan.cc/sh/v3/syntax"
 	"pgregory.net/rapid"
@@ -107,6 +108,32 @@ func TestSession(t *testing.T) {
 	}
 }
 
+// A shell that waits becomes the session, byte for byte, and leaves the rest of its input alone.
+func TestAwait(t *testing.T) {
+	t.Parallel()
+	home := t.TempDir()
+	every := make([]byte, 255)
+	for i := range every {
+		every[i] = byte(i + 1)
+	}
+	rest := strings.Repeat("the session's input\x00\xff", 10_000)
+	s := Session{Home: home, Dir: "/", Mode: Line, Command: []string{`printf %s "$X" && cat && exit 7`}, Env: []string{"X=" + string(every)}}
+	cmd := exec.Command("bash", "-c", Await())
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "LANG=C.UTF-8"}
+	cmd.Stdin = strings.NewReader(Become(Outfit{Files: s.Files()}.Script(), &s) + rest)
+	out, err := cmd.Output()
+	if string(out) != string(every)+rest || cmd.ProcessState.ExitCode() != 7 {
+		t.Errorf("%v, %d bytes of %d: %.300q", err, len(out), len(every)+len(rest), out)
+	}
+	for name, input := range map[string]string{"the outfit fails": Become("exit 4", &s), "it is discarded": ""} {
+		cmd := exec.Command("bash", "-c", Await())
+		cmd.Env, cmd.Stdin = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home}, strings.NewReader(input)
+		if out, _ := cmd.CombinedOutput(); len(out) > 0 || cmd.ProcessState.ExitCode() == 0 {
+			t.Errorf("%s: %q, code %d", name, out, cmd.ProcessState.ExitCode())
+		}
+	}
+}
+
 func TestMissingCommandIsNotFound(t *testing.T) {
 	t.Parallel()
 	if out, code := session(t, Session{Mode: Exec, Command: []string{"no-such-program"}}); code != 127 || !strings.Contains(out, "not found") {
@@ -114,22 +141,22 @@ func TestMissingCommandIsNotFound(t *testing.T) {
 	}
 }
 
-func TestPrepareWritesAndMergesFiles(t *testing.T) {
+func TestOutfitWritesAndMergesFiles(t *testing.T) {
 	t.Parallel()
 	home := t.TempDir()
 	if err := os.WriteFile(filepath.Join(home, "state.json"), []byte(`{"kept": 1, "deep": {"a": 1}}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	bin := t.TempDir()
-	if err := os.WriteFile(filepath.Join(bin, "sudo"), []byte("#!/bin/sh\n"), 0o755); err != nil {
+	if err := os.WriteFile(filepath.Join(home, "known"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command("bash", "-s")
-	cmd.Env = []string{"PATH=" + bin + ":" + os.Getenv("PATH"), "HOME=" + home}
-	cmd.Stdin = strings.NewReader(Prepare(Preparation{
-		Files: []File{{Path: "a b/it's", Mode: "640", Content: "x\n\n'"}},
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home}
+	cmd.Stdin = strings.NewReader(Outfit{
+		Files: []File{{Path: "a b/it's", Mode: "640", Content: "x\n\n'"}, {Path: "secret", Mode: "600"}, {Path: "known", Mode: "600"}},
 		Merge: []File{{Path: "state.json", Content: `{"deep": {"b": 2}}`}, {Path: "new/one.json", Content: `{"c": 3}`}},
-	}))
+		Now:   time.Now(),
+	}.Script())
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -139,8 +166,10 @@ func TestPrepareWritesAndMergesFiles(t *testing.T) {
 			t.Errorf("%s holds %q, want %q", path, got, content)
 		}
 	}
-	if info, err := os.Stat(filepath.Join(home, "a b/it's")); err != nil || info.Mode().Perm() != 0o640 {
-		t.Errorf("mode of the file: %v, %v", info, err)
+	for path, mode := range map[string]fs.FileMode{"a b/it's": 0o640, "secret": 0o600, "known": 0o600} {
+		if info, err := os.Stat(filepath.Join(home, path)); err != nil || info.Mode().Perm() != mode {
+			t.Errorf("mode of %s: %v, %v", path, info, err)
+		}
 	}
 	merged, _ := os.ReadFile(filepath.Join(home, "state.json"))
 	if flat := strings.Join(strings.Fields(string(merged)), ""); flat != `{"kept":1,"deep":{"a":1,"b":2}}` {

@@ -23,10 +23,8 @@ var leftovers = []string{"cidata.iso", "cloud-config.yaml", "serial.log", "seria
 // and needs not: its copies are clones within the file system. There Seal only clears away what Lima makes anew.
 func (c *Client) Seal(ctx context.Context, name, folder string) error {
 	dir := c.Dir(name)
-	for _, file := range leftovers {
-		if err := os.Remove(filepath.Join(dir, file)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
+	if err := c.clear(name); err != nil {
+		return err
 	}
 	if Driver(runtime.GOOS) != "qemu" {
 		return nil
@@ -46,6 +44,16 @@ func (c *Client) Seal(ctx context.Context, name, folder string) error {
 		}
 	}
 	return c.overlay(ctx, filepath.Join(folder, "disk"), filepath.Join(dir, "disk"))
+}
+
+// clear removes what earlier boots of a stopped instance have left.
+func (c *Client) clear(name string) error {
+	for _, file := range leftovers {
+		if err := os.Remove(filepath.Join(c.Dir(name), file)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c *Client) overlay(ctx context.Context, backing, file string) error {

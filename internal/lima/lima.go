@@ -6,7 +6,6 @@ package lima
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,8 +39,7 @@ const longestSocket = "ssh.sock.1234567890123456"
 // powerOff is how long a guest may take to shut down.
 const powerOff = 2 * time.Minute
 
-// deletions is how often we try to delete an instance: one that is just starting can get another process, or a file in its
-// folder, while limactl is at it.
+// deletions is how often we try to delete an instance: one that is just starting can get a file in its folder meanwhile.
 const deletions = 3
 
 // MaxName is the length of the longest instance name that we make.
@@ -161,7 +159,7 @@ func (c *Client) Clone(ctx context.Context, from, to string) error {
 	if err := c.run(ctx, "clone", "--tty=false", from, to); err != nil {
 		return fmt.Errorf("cloning the VM: %w", err)
 	}
-	return nil
+	return c.clear(to) // who waits for the copy to boot must not read how the original did
 }
 
 // Replace gives a stopped instance the name of another one, which is removed. An instance is its folder: limactl's own
@@ -221,29 +219,24 @@ func (c *Client) Stop(ctx context.Context, name string) error {
 }
 
 // Delete ends an instance at once, whatever it is doing, and removes it. To delete one that is not there is no error.
+// It does what limactl delete --force does for the drivers that we use, and does not wait for a limactl to start.
 func (c *Client) Delete(ctx context.Context, name string) error {
 	dir := c.Dir(name)
-	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	c.closeMaster(ctx, name)
 	var err error
 	for range deletions {
-		err = c.run(ctx, "delete", "--force", "--tty=false", name)
-		// limactl ends only what the instance's files speak of, and a start that was cut off may not have written them yet.
-		for ctx.Err() == nil && c.endStrays(name) {
-			time.Sleep(poll)
-		}
 		if _, gone := os.Lstat(dir); errors.Is(gone, fs.ErrNotExist) {
 			return nil
 		}
-		// limactl reads an instance before it deletes it, and one that is half made or half deleted cannot be read.
 		c.kill(name)
-		if os.RemoveAll(dir) == nil {
+		// The instance's files may not speak yet of what a start that was cut off has begun.
+		for ctx.Err() == nil && c.endStrays(name) {
+			time.Sleep(poll / 4)
+		}
+		if err = os.RemoveAll(dir); err == nil {
 			return nil
 		}
 	}
-	return fmt.Errorf("deleting the VM %s: %w", name, cmp.Or(err, errors.New("its folder is still there")))
+	return fmt.Errorf("deleting the VM %s: %w", name, err)
 }
 
 // endStrays kills the programs that still work for an instance, where the system tells of them, and says whether there were

@@ -95,15 +95,6 @@ func (c *Client) connect(ctx context.Context, name string) error {
 	return nil
 }
 
-// closeMaster ends the shared connection, whose process would otherwise notice only later that the VM is gone.
-func (c *Client) closeMaster(ctx context.Context, name string) {
-	if _, err := os.Stat(filepath.Join(c.Dir(name), "ssh.sock")); err != nil {
-		return
-	}
-	cmd := c.ssh(name, "-O", "exit")
-	_ = proc.Run(ctx, cmd)
-}
-
 // ssh is a call of ssh with the configuration that Lima writes for the instance.
 func (c *Client) ssh(name string, options ...string) proc.Cmd {
 	argv := append([]string{"ssh", "-F", filepath.Join(c.Dir(name), "ssh.config"), "-o", "LogLevel=ERROR"}, options...)

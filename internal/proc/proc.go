@@ -176,6 +176,36 @@ func Run(ctx context.Context, c Cmd) error {
 	return p.Wait()
 }
 
+// Detach starts a program that lives on without us, in a session of its own and with nothing of ours open but the files given:
+// its standard input, output and error, and what follows them from descriptor 3 on. A nil is /dev/null.
+func Detach(c Cmd, files ...*os.File) error {
+	path, err := Find(c.Env, c.Argv[0])
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command(path, c.Argv[1:]...)
+	cmd.Env, cmd.Dir = c.Env, c.Dir
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	for i, file := range files {
+		switch {
+		case i > 2:
+			cmd.ExtraFiles = append(cmd.ExtraFiles, file)
+		case file == nil: // a file that is nil is not the nil that exec knows
+		case i == 0:
+			cmd.Stdin = file
+		case i == 1:
+			cmd.Stdout = file
+		case i == 2:
+			cmd.Stderr = file
+		}
+	}
+	if err := cmd.Start(); err != nil {
+		return &Error{Argv: c.Argv, Code: -1, Err: err}
+	}
+	go func() { _ = cmd.Wait() }() // whether anybody cares or not
+	return nil
+}
+
 // Output runs a program to its end and returns its standard output.
 func Output(ctx context.Context, c Cmd) ([]byte, error) {
 	var out bytes.Buffer

@@ -36,8 +36,8 @@ const leaveTime = 5 * time.Second
 // Exec runs something in a session's VM.
 type Exec func(context.Context, lima.Command) error
 
-// Spec is what a session is to be.
-type Spec struct {
+// Shape is what a session's VM is, before it matters what runs in it.
+type Shape struct {
 	Project  *project.Project
 	Template string
 
@@ -46,8 +46,13 @@ type Spec struct {
 	Mounts       []mount.Mount
 	MountType    string // auto, 9p, virtiofs or reverse-sshfs
 	ForwardAgent bool
-	Ports        []lima.Port
-	Sockets      []lima.Socket
+}
+
+// Spec is what a session is to be.
+type Spec struct {
+	Shape
+	Ports   []lima.Port
+	Sockets []lima.Socket
 
 	Command guest.Session
 	Files   []guest.File
@@ -69,7 +74,8 @@ type Spec struct {
 // Runner runs sessions.
 type Runner struct {
 	template.Store
-	UI *ui.UI
+	UI      *ui.UI
+	Standby Standby // what is kept ready for the next session
 }
 
 // Run runs a session from its beginning to its end. The code is that of the guest's command; the error says that it never
@@ -77,12 +83,12 @@ type Runner struct {
 func (r *Runner) Run(ctx context.Context, spec Spec) (code int, err error) {
 	step := r.UI.Step("starting a VM")
 	defer step.Fail()
-	name, destroy, err := r.bringUp(ctx, spec, step)
-	defer func() { err = errors.Join(err, destroy()) }()
+	vm, err := r.bringUp(ctx, spec, step)
+	defer func() { err = errors.Join(err, vm.destroy(ctx)) }()
 	if err != nil {
 		return 0, err
 	}
-	exec := func(ctx context.Context, c lima.Command) error { return r.Lima.Exec(ctx, name, c) }
+	exec := func(ctx context.Context, c lima.Command) error { return r.Lima.Exec(ctx, vm.name, c) }
 	if spec.Arrived != nil {
 		if err := spec.Arrived(ctx, exec); err != nil {
 			return 0, err
@@ -92,12 +98,11 @@ func (r *Runner) Run(ctx context.Context, spec Spec) (code int, err error) {
 
 	takeBack := r.UI.Release()
 	defer takeBack()
-	err = r.Lima.Exec(ctx, name, lima.Command{
-		Line: spec.Command.Run(spec.TTY), TTY: spec.TTY, Stdin: spec.Stdin, Stdout: spec.Stdout, Stderr: spec.Stderr,
-	})
+	defer r.prepareNext(spec.Shape)()
+	err = vm.run(ctx, spec)
 	code = proc.ExitCode(err)
-	if ctx.Err() == nil && code == sshFailed && r.lost(ctx, name) {
-		return 0, fmt.Errorf("%w: %s", ErrLost, name)
+	if ctx.Err() == nil && code == sshFailed && r.lost(ctx, vm.name) {
+		return 0, fmt.Errorf("%w: %s", ErrLost, vm.name)
 	}
 	if spec.Leaving != nil {
 		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTime)
@@ -121,80 +126,115 @@ func (r *Runner) lost(ctx context.Context, name string) bool {
 	return r.Lima.Exec(ctx, name, lima.Command{Line: "true"}) != nil
 }
 
-// bringUp makes a session VM that is ready for its command. Read from top to bottom it is what happens at each start. The
-// function that it returns undoes whatever was done; it is never nil.
-func (r *Runner) bringUp(ctx context.Context, spec Spec, step *ui.Step) (name string, destroy func() error, err error) {
-	name = template.NewName(template.Session, spec.Project.Name(), template.Random())
-	destroy = func() error { return nil }
-
-	// Whoever finds the VM without this lock knows that its owner is gone.
-	owner, err := r.State.TryLock(name, state.Exclusive)
-	if err != nil {
-		return name, destroy, err
+// bringUp makes a session VM that is ready for its command. Read from top to bottom it is what happens at each start. The VM
+// that it returns, with an error too, is to be destroyed.
+func (r *Runner) bringUp(ctx context.Context, spec Spec, step *ui.Step) (*vm, error) {
+	vm, err := r.claim(ctx, spec)
+	if vm == nil {
+		vm, err = r.start(ctx, spec, step)
 	}
-	destroy = func() error {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
-		defer cancel()
-		if err := r.Lima.Delete(ctx, name); err != nil {
-			owner.Unlock() // for the next command to try again
-			return err
-		}
-		owner.Remove()
-		return nil
-	}
-
-	record, machine, err := r.copyTemplate(ctx, name, spec)
 	if err != nil {
-		return name, destroy, err
-	}
-
-	step.Detail("booting")
-	err = r.Boot(ctx, name, machine, guest.Preparation{
-		Host:  hostName(spec.Project.Name()),
-		Grow:  record.DiskGB > record.SystemGB,
-		Files: append(spec.Files, spec.Command.Files()...),
-		Merge: spec.Merge,
-		Steps: spec.Steps,
-	})
-	if err != nil {
-		return name, destroy, err
+		return vm, err
 	}
 	for _, socket := range spec.Sockets {
-		if err := r.Lima.Lend(ctx, name, socket); err != nil {
-			return name, destroy, err
+		if err := r.Lima.Lend(ctx, vm.name, socket); err != nil {
+			return vm, err
 		}
 	}
 	for _, port := range spec.Ports {
-		if err := r.Lima.Publish(ctx, name, port); err != nil {
-			return name, destroy, err
+		if err := r.Lima.Publish(ctx, vm.name, port); err != nil {
+			return vm, err
 		}
 	}
-	return name, destroy, nil
+	return vm, nil
+}
+
+// start boots a new VM.
+func (r *Runner) start(ctx context.Context, spec Spec, step *ui.Step) (*vm, error) {
+	vm, err := r.own(template.NewName(template.Session, spec.Project.Name(), template.Random()))
+	if err != nil {
+		return vm, err
+	}
+	record, machine, err := r.copyTemplate(ctx, vm.name, template.Session, spec.Shape, spec.Label)
+	if err != nil {
+		return vm, err
+	}
+	step.Detail("booting")
+	p := preparation(spec.Shape, record)
+	p.Outfit = outfit(spec)
+	return vm, r.Boot(ctx, vm.name, machine, p)
+}
+
+// vm is the VM of a session or a spare, and what makes it ours.
+type vm struct {
+	r       *Runner
+	name    string
+	owner   *state.Lock
+	waiting *lima.Waiting // the shell that becomes the session, in a VM that was a spare
+}
+
+// own makes the name of a VM ours. Whoever finds the VM without this lock knows that its owner is gone.
+func (r *Runner) own(name string) (*vm, error) {
+	owner, err := r.State.TryLock(name, state.Exclusive)
+	return &vm{r: r, name: name, owner: owner}, err
+}
+
+// destroy ends and removes the VM, whatever it is doing, or what there is of it.
+func (v *vm) destroy(ctx context.Context) error {
+	if v.owner == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
+	defer cancel()
+	if err := v.r.Lima.Delete(ctx, v.name); err != nil {
+		v.owner.Unlock() // for the next command to try again
+		return err
+	}
+	v.owner.Remove()
+	return nil
+}
+
+// run runs the session's command.
+func (v *vm) run(ctx context.Context, spec Spec) error {
+	command := lima.Command{TTY: spec.TTY, Stdin: spec.Stdin, Stdout: spec.Stdout, Stderr: spec.Stderr}
+	if v.waiting != nil {
+		return v.waiting.Run(ctx, guest.Become(outfit(spec).Script(), &spec.Command), command)
+	}
+	command.Line = spec.Command.Run(spec.TTY)
+	return v.r.Lima.Exec(ctx, v.name, command)
+}
+
+// preparation is what the VM of a session needs after its boot, whatever runs in it.
+func preparation(s Shape, record template.Record) guest.Preparation {
+	return guest.Preparation{Host: hostName(s.Project.Name()), Grow: record.DiskGB > record.SystemGB}
 }
 
 // copyTemplate makes the stopped VM, while nobody can replace or remove the template.
-func (r *Runner) copyTemplate(ctx context.Context, name string, spec Spec) (template.Record, lima.Machine, error) {
-	record, lock, err := r.Find(ctx, spec.Template)
+func (r *Runner) copyTemplate(ctx context.Context, name string, kind template.Kind, s Shape, label string) (template.Record, lima.Machine, error) {
+	record, lock, err := r.Find(ctx, s.Template)
 	if err != nil {
 		return record, lima.Machine{}, err
 	}
 	defer lock.Unlock()
-	r.MarkUsed(spec.Template)
-	if spec.DiskGB != 0 && spec.DiskGB < record.DiskGB {
-		return record, lima.Machine{}, fmt.Errorf("%w: the template's has %d GB, and %d were asked for", ErrShrink, record.DiskGB, spec.DiskGB)
+	r.MarkUsed(s.Template)
+	if record.Fits, err = r.fingerprint(s, record); err != nil {
+		return record, lima.Machine{}, err
 	}
-	for field, wanted := range map[*int]int{&record.DiskGB: spec.DiskGB, &record.MemoryGB: spec.MemoryGB, &record.CPUs: spec.CPUs} {
+	if s.DiskGB != 0 && s.DiskGB < record.DiskGB {
+		return record, lima.Machine{}, fmt.Errorf("%w: the template's has %d GB, and %d were asked for", ErrShrink, record.DiskGB, s.DiskGB)
+	}
+	for field, wanted := range map[*int]int{&record.DiskGB: s.DiskGB, &record.MemoryGB: s.MemoryGB, &record.CPUs: s.CPUs} {
 		if wanted != 0 {
 			*field = wanted
 		}
 	}
-	record.Kind, record.Template, record.Created = template.Session, spec.Template, time.Now().UTC()
-	record.Dir, record.Command, record.PID = spec.Project.Dir, spec.Label, os.Getpid()
+	record.Kind, record.Template, record.Created = kind, s.Template, time.Now().UTC()
+	record.Dir, record.Command, record.PID = s.Project.Dir, label, os.Getpid()
 
 	machine := record.Machine()
-	machine.Mounts, machine.ForwardAgent = spec.Mounts, spec.ForwardAgent
-	machine.MountType = record.ShareType(spec.MountType)
-	return record, machine, r.Copy(ctx, spec.Template, name, machine, record)
+	machine.Mounts, machine.ForwardAgent = s.Mounts, s.ForwardAgent
+	machine.MountType = record.ShareType(s.MountType)
+	return record, machine, r.Copy(ctx, s.Template, name, machine, record)
 }
 
 // hostName is what the prompt in the guest shows: that this is not the host, and which project it is.

@@ -12,7 +12,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/gofrs/flock"
+	"golang.org/x/sys/unix"
 )
 
 // ErrLocked means that another process holds a lock.
@@ -34,19 +34,6 @@ func (d Dir) lockFile(name string) string {
 	return filepath.Join(string(d), "state", "locks", name+".lock")
 }
 
-// Lock is a lock that we hold. The kernel releases it when the process ends, however it ends: no lock outlives its owner,
-// and none is taken for another's because a process id came round again.
-type Lock struct{ file *flock.Flock }
-
-// Unlock releases the lock.
-func (l *Lock) Unlock() { _ = l.file.Unlock() }
-
-// Remove releases a lock whose name will not be used again, and its file.
-func (l *Lock) Remove() {
-	_ = os.Remove(l.file.Path())
-	l.Unlock()
-}
-
 // Mode says whether a lock can be held by several processes at once.
 type Mode bool
 
@@ -56,50 +43,72 @@ const (
 	Shared    Mode = true
 )
 
+// Lock is a lock that we hold. The kernel releases it when the process ends, however it ends: no lock outlives its owner,
+// and none is taken for another's because a process id came round again.
+type Lock struct{ file *os.File }
+
+// Unlock releases the lock.
+func (l *Lock) Unlock() {
+	_ = unix.Flock(int(l.file.Fd()), unix.LOCK_UN) // a program that is just being started may still have the file
+	l.file.Close()
+}
+
+// Remove releases a lock whose name will not be used again, and its file.
+func (l *Lock) Remove() {
+	_ = os.Remove(l.file.Name())
+	l.Unlock()
+}
+
+// File is what stands for the lock when it is given to another process, which makes it its own with Adopt. The
+// lock is held as long as one of the two has it open.
+func (l *Lock) File() *os.File { return l.file }
+
+// Leave lets go of a lock that another process has adopted: it stays locked.
+func (l *Lock) Leave() { l.file.Close() }
+
+// Adopt makes the lock of a name ours that another process has handed over as an open file.
+func (d Dir) Adopt(name string, fd int) *Lock {
+	return &Lock{os.NewFile(uintptr(fd), d.lockFile(name))}
+}
+
 // TryLock takes the lock of a name, or returns ErrLocked.
 func (d Dir) TryLock(name string, mode Mode) (*Lock, error) {
-	file, err := d.openLock(name)
-	if err != nil {
-		return nil, err
-	}
-	try := file.TryLock
-	if mode == Shared {
-		try = file.TryRLock
-	}
-	locked, err := try()
-	if err != nil {
-		return nil, fmt.Errorf("locking %s: %w", name, err)
-	}
-	if !locked {
-		return nil, ErrLocked
-	}
-	return &Lock{file}, nil
-}
-
-// Lock waits for the lock of a name.
-func (d Dir) Lock(ctx context.Context, name string, mode Mode) (*Lock, error) {
-	file, err := d.openLock(name)
-	if err != nil {
-		return nil, err
-	}
-	const retry = 50 * time.Millisecond
-	if mode == Shared {
-		_, err = file.TryRLockContext(ctx, retry)
-	} else {
-		_, err = file.TryLockContext(ctx, retry)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("waiting for the lock of %s: %w", name, err)
-	}
-	return &Lock{file}, nil
-}
-
-func (d Dir) openLock(name string) (*flock.Flock, error) {
 	path := d.lockFile(name)
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, err
 	}
-	return flock.New(path, flock.SetPermissions(0o600)), nil
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	how := unix.LOCK_EX | unix.LOCK_NB
+	if mode == Shared {
+		how = unix.LOCK_SH | unix.LOCK_NB
+	}
+	if err = unix.Flock(int(file.Fd()), how); err == nil {
+		return &Lock{file}, nil
+	}
+	file.Close()
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return nil, ErrLocked
+	}
+	return nil, fmt.Errorf("locking %s: %w", name, err)
+}
+
+// Lock waits for the lock of a name.
+func (d Dir) Lock(ctx context.Context, name string, mode Mode) (*Lock, error) {
+	const retry = 50 * time.Millisecond
+	for {
+		lock, err := d.TryLock(name, mode)
+		if !errors.Is(err, ErrLocked) {
+			return lock, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("waiting for the lock of %s: %w", name, ctx.Err())
+		case <-time.After(retry):
+		}
+	}
 }
 
 // ReadJSON reads a file into v. A file that is not there gives fs.ErrNotExist.

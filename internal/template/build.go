@@ -132,7 +132,9 @@ func (b *Builder) customize(ctx context.Context, vm string, spec Spec, record *R
 		if err := b.Lima.Configure(vm, machine); err != nil {
 			return err
 		}
-		return b.Boot(ctx, vm, machine, guest.Preparation{Host: "vm-setup", Files: files, Steps: b.Steps, Grow: record.DiskGB > record.SystemGB})
+		return b.Boot(ctx, vm, machine, guest.Preparation{
+			Host: "vm-setup", Grow: record.DiskGB > record.SystemGB, Outfit: guest.Outfit{Files: files, Steps: b.Steps},
+		})
 	}); err != nil {
 		return err
 	}

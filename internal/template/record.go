@@ -19,10 +19,11 @@ const (
 	Layer    Kind = "layer"    // shared by templates, never started
 	Template Kind = "template" // a project's, never started
 	Session  Kind = "session"  // a running copy of a template
+	Spare    Kind = "spare"    // a running copy that waits to be a session, and then is one under the same name
 	Building Kind = "building" // on its way to be a layer or a template
 )
 
-var prefixes = map[Kind]string{Layer: "lay_", Template: "tpl_", Session: "ses_", Building: "bld_"}
+var prefixes = map[Kind]string{Layer: "lay_", Template: "tpl_", Session: "ses_", Spare: "spa_", Building: "bld_"}
 
 // KindOf tells the kind of an instance by its name; it returns "" for one that is not ours.
 func KindOf(name string) Kind {
@@ -64,6 +65,10 @@ type Record struct {
 	Dir      string `json:"dir,omitempty"`     // the working directory
 	Command  string `json:"command,omitempty"` // what runs, for people
 	PID      int    `json:"pid,omitempty"`     // of the claude-vm that owns it
+
+	// Of a spare:
+	Fits  string `json:"fits,omitempty"`  // the fingerprint of the sessions that can use it
+	Ready bool   `json:"ready,omitempty"` // it has booted
 }
 
 // own returns the folder below disks/ that an instance's overlay lies on.

@@ -45,8 +45,12 @@ func (s *Store) List(kind Kind) ([]Entry, error) {
 	}
 	var entries []Entry
 	for _, name := range names {
-		if KindOf(name) == kind {
-			record, _ := ReadRecord(s.Lima, name)
+		record, _ := ReadRecord(s.Lima, name)
+		is := KindOf(name)
+		if is == Spare && record.Kind == Session {
+			is = Session
+		}
+		if is == kind {
 			entries = append(entries, Entry{name, record})
 		}
 	}
@@ -144,7 +148,7 @@ func (s *Store) Copy(ctx context.Context, from, to string, m lima.Machine, r Rec
 	return WriteRecord(s.Lima, to, r)
 }
 
-// Orphans returns the sessions and half-built instances whose owners are gone.
+// Orphans returns the sessions, spares and half-built instances whose owners are gone.
 func (s *Store) Orphans() ([]string, error) {
 	names, err := s.Lima.Instances()
 	if err != nil {
@@ -152,7 +156,7 @@ func (s *Store) Orphans() ([]string, error) {
 	}
 	return slices.DeleteFunc(names, func(name string) bool {
 		kind := KindOf(name)
-		return kind != Session && kind != Building || s.Owned(name)
+		return kind != Session && kind != Spare && kind != Building || s.Owned(name)
 	}), nil
 }
 

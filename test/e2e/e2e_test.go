@@ -127,7 +127,7 @@ func makeWorld(temp string) (*world, func(), error) {
 			w.env = append(w.env, v)
 		}
 	}
-	w.env = append(w.env, "HOME="+w.home, "CLAUDE_VM_HOME="+w.state, "ANTHROPIC_BASE_URL="+w.api, "ANTHROPIC_API_KEY=stand-in-key-0123456789",
+	w.env = append(w.env, "HOME="+w.home, "CLAUDE_VM_HOME="+w.state, "CLAUDE_VM_STANDBY_COUNT=0", "ANTHROPIC_BASE_URL="+w.api, "ANTHROPIC_API_KEY=stand-in-key-0123456789",
 		"GIT_CONFIG_GLOBAL=/dev/null", "GIT_AUTHOR_NAME=t", "GIT_AUTHOR_EMAIL=t@example.invalid", "GIT_COMMITTER_NAME=t", "GIT_COMMITTER_EMAIL=t@example.invalid")
 	for _, args := range [][]string{{"init", "-q"}, {"commit", "-q", "--allow-empty", "-m", "one"}} {
 		if out, err := w.gitIn(w.project, args...); err != nil {

@@ -1,5 +1,5 @@
 #!/bin/bash
-# The part of prepare.sh that needs root.
+# The part of prepare.sh that needs root. Its argument is the ssh server's process that serves this connection.
 #
 # BOOT_ID   what Lima waits to read before it calls the VM ready
 # HOST      the name that the VM goes by
@@ -24,6 +24,13 @@ if [ -n "$BOOT_ID" ]; then
 	install -d -m 700 -o "$SUDO_USER" /run/host-services
 	for marker in ssh-ready fuse-ready boot-done; do echo "$BOOT_ID" >"/run/lima-$marker"; done
 fi
+
+# What the session starts can be ended as a whole, because its user may move processes within this group: from the part for
+# connections, to which the ssh server that asks now belongs, to the part for jobs.
+jobs=/sys/fs/cgroup/claude-vm
+mkdir -p $jobs/jobs $jobs/connections
+chown "$SUDO_USER" $jobs/{,*/}cgroup.procs $jobs/jobs/cgroup.kill
+echo "$1" >$jobs/connections/cgroup.procs
 
 hostname -- "$HOST"
 echo "$HOST" >/etc/hostname

@@ -1,6 +1,7 @@
 package limatest
 
 import (
+	"bufio"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -67,6 +68,13 @@ func ssh(c *call) error {
 	switch {
 	case slices.Contains(flags, "-n"):
 		line = "exec </dev/null\n" + line
+	case strings.Contains(line, "claude_vm_size"): // a shell that waits for a script of ours, which data follow
+		read, write, err := os.Pipe()
+		if err != nil {
+			return err
+		}
+		go feed(write, os.Stdin, inGuest(dir))
+		os.Stdin = read
 	case line == "bash -s": // a script of ours, not somebody's data
 		script := filepath.Join(dir, fmt.Sprintf("stdin-%d.tmp", os.Getpid()))
 		text, err := io.ReadAll(os.Stdin)
@@ -92,9 +100,26 @@ func lend(dir string, flags []string) error {
 	return nil
 }
 
+// feed passes on the script that begins with its size, translated, and what follows it as it is.
+func feed(to io.WriteCloser, from io.Reader, translate *strings.Replacer) {
+	defer to.Close()
+	input := bufio.NewReader(from)
+	var size int
+	if _, err := fmt.Fscanf(input, "%d\n", &size); err != nil {
+		return
+	}
+	script := make([]byte, size)
+	if _, err := io.ReadFull(input, script); err != nil {
+		return
+	}
+	text := translate.Replace(string(script))
+	fmt.Fprintf(to, "%d\n%s", len(text), text)
+	_, _ = io.Copy(to, input)
+}
+
 // inGuest translates the paths that only a guest has.
 func inGuest(dir string) *strings.Replacer {
-	return strings.NewReplacer("/home/lima.linux", filepath.Join(dir, "guest/home"),
+	return strings.NewReplacer("/home/lima.linux", filepath.Join(dir, "guest/home"), "/sys/fs/cgroup", filepath.Join(dir, "guest/cgroup"),
 		"/dev/shm/", filepath.Join(dir, "guest/shm")+"/",
 		"/boot/claude-vm-", filepath.Join(dir, "guest/boot")+"/", "/usr/sbin/modprobe", "modprobe")
 }

@@ -1,0 +1,37 @@
+#!/bin/bash
+# Gives a VM that is ready what a session brings. Runs as the guest's user. Somebody waits for it: each program that it need
+# not start saves a twentieth of a second without hardware help.
+#
+# FILES  path, mode and content of each file to write; a relative path lies in the home folder
+# MERGE  path and content of each JSON document whose members are added to what the template has there
+# STEPS  further scripts
+# NOW    the time in seconds, if the guest's clock may have stood still
+set -euo pipefail
+umask 077
+cd
+
+# The clock is a few seconds off only if the host has slept.
+if [ -n "$NOW" ] && ((EPOCHSECONDS < NOW - 2 || EPOCHSECONDS > NOW + 2)); then
+	sudo date --set "@$NOW" >/dev/null
+fi
+
+# claude_vm_folder makes the folder of a file.
+claude_vm_folder() {
+	if [[ $1 = */* && ! -d ${1%/*} ]]; then mkdir -p -- "${1%/*}"; fi
+}
+for ((i = 0; i < ${#FILES[@]}; i += 3)); do
+	claude_vm_folder "${FILES[i]}"
+	mode=${FILES[i + 1]}
+	if [ ! -e "${FILES[i]}" ] && [ "$mode" = 600 ]; then mode=; fi # it will be made so
+	printf %s "${FILES[i + 2]}" >"${FILES[i]}"
+	if [ -n "$mode" ]; then chmod "$mode" -- "${FILES[i]}"; fi
+done
+for ((i = 0; i < ${#MERGE[@]}; i += 2)); do
+	claude_vm_folder "${MERGE[i]}"
+	merged=${MERGE[i + 1]}
+	if [ -s "${MERGE[i]}" ]; then merged=$(jq -s '.[0] * .[1]' "${MERGE[i]}" - <<<"$merged"); fi
+	printf '%s\n' "$merged" >"${MERGE[i]}"
+done
+for step in "${STEPS[@]}"; do
+	(eval "$step")
+done

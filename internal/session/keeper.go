@@ -1,0 +1,330 @@
+package session
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/gob"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"syscall"
+	"time"
+
+	"github.com/themouette/claude-vm/internal/guest"
+	"github.com/themouette/claude-vm/internal/host"
+	"github.com/themouette/claude-vm/internal/lima"
+	"github.com/themouette/claude-vm/internal/state"
+	"github.com/themouette/claude-vm/internal/template"
+)
+
+const (
+	// settle is how long a keeper leaves the session alone that has just begun, before it boots the next one.
+	settle = 3 * time.Second
+	// lookAround is how often a keeper finds out whether its spare is still of use.
+	lookAround = time.Second
+	// spareMemory is what the host must have available for a spare, in bytes: what a guest has touched when it has booted,
+	// and enough beside it for everybody else.
+	spareMemory = 2 << 30
+)
+
+// admission is the lock under which spares are counted and begun.
+const admission = "spares"
+
+// order is what a keeper is told.
+type order struct {
+	Shape    Shape
+	Count    int
+	TTL      time.Duration
+	MemoryGB int
+	Accel    lima.Accel
+}
+
+// PrepareNext has a spare made for the next session of a shape.
+func (r *Runner) PrepareNext(s Shape) error {
+	if r.Standby.Count == 0 {
+		return nil
+	}
+	var text bytes.Buffer
+	err := gob.NewEncoder(&text).Encode(order{s, r.Standby.Count, r.Standby.TTL, r.Standby.MemoryGB, r.Lima.Accel})
+	if err != nil {
+		return err
+	}
+	return r.Standby.Spawn(text.Bytes())
+}
+
+// prepareNext does so beside a session, whose end waits for it with the function returned. A session does not fail because
+// the next one will have to wait.
+func (r *Runner) prepareNext(s Shape) (wait func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = r.PrepareNext(s)
+	}()
+	return func() { <-done }
+}
+
+// Keep is the life of a keeper: it makes a spare, unless there are enough or too little memory is left, and keeps it until
+// a start claims it, its time is over, or no session could use it any more.
+func (r *Runner) Keep(ctx context.Context, ordered []byte) (err error) {
+	var o order
+	if err := gob.NewDecoder(bytes.NewReader(ordered)).Decode(&o); err != nil {
+		return fmt.Errorf("reading what spare to keep: %w", err)
+	}
+	r.Lima.Accel = o.Accel
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(settle):
+	}
+	spare, record, machine, err := r.beginSpare(ctx, o)
+	if spare == nil {
+		return err
+	}
+	end, asking, err := r.keep(ctx, o, spare, record, machine, err)
+	if end != claimed {
+		err = errors.Join(err, spare.destroy(ctx))
+	}
+	if asking != nil {
+		asking.Close() // whoever asked for its end sees it now
+	}
+	r.note("%s, %s: %s", o.Shape.Project.Name(), spare.name, end)
+	return err
+}
+
+// ending is why a keeper keeps its spare no more.
+type ending string
+
+const (
+	claimed   ending = "a session has it"
+	expired   ending = "nobody came for it"
+	discarded ending = "it was not wanted any more"
+	useless   ending = "no session could use it any more"
+	crowded   ending = "the host is short of memory"
+	failed    ending = "it failed"
+)
+
+// note writes to the keepers' log.
+func (r *Runner) note(format string, args ...any) {
+	r.UI.Info("%s "+format, append([]any{time.Now().Format(time.DateTime)}, args...)...)
+}
+
+// keep boots a spare and waits for its end. Unless it was claimed, somebody else has to destroy it.
+func (r *Runner) keep(ctx context.Context, o order, spare *vm, record template.Record, machine lima.Machine, err error) (ending, *net.UnixConn, error) {
+	if err != nil {
+		return failed, nil, err
+	}
+	asked, closeDoor, err := r.listen(spare.name)
+	if err != nil {
+		return failed, nil, err
+	}
+	defer closeDoor()
+
+	booting, stop := context.WithCancel(ctx)
+	booted := make(chan error, 1)
+	go func() { booted <- r.bootSpare(booting, spare, machine, preparation(o.Shape, record)) }()
+	defer func() {
+		stop()
+		if booted != nil {
+			<-booted // what it has begun is then there to be destroyed
+		}
+	}()
+
+	look := time.NewTicker(lookAround)
+	defer look.Stop()
+	var over <-chan time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return discarded, nil, context.Cause(ctx)
+		case <-over:
+			return expired, nil, nil
+		case <-look.C:
+			if end := r.outlook(ctx, o, spare.name, record); end != "" {
+				return end, nil, nil
+			}
+		case err := <-booted:
+			booted = nil
+			record.Ready = true
+			if err == nil {
+				err = template.WriteRecord(r.Lima, spare.name, record)
+			}
+			if err != nil {
+				return failed, nil, err
+			}
+			over = time.After(o.TTL)
+		case visitor := <-asked:
+			switch {
+			case visitor.Discard:
+				return discarded, visitor.conn, nil
+			case visitor.Claim != record.Fits || !record.Ready:
+				visitor.conn.Close()
+			case spare.handOver(visitor.conn):
+				return claimed, visitor.conn, nil
+			default:
+				return failed, visitor.conn, nil
+			}
+		}
+	}
+}
+
+// beginSpare copies the template for a spare, if one more is wanted. Without one there is nothing to destroy.
+func (r *Runner) beginSpare(ctx context.Context, o order) (*vm, template.Record, lima.Machine, error) {
+	var record template.Record
+	var machine lima.Machine
+	turn, err := r.State.Lock(ctx, admission, state.Exclusive)
+	if err != nil {
+		return nil, record, machine, err
+	}
+	defer turn.Unlock()
+	if reason, err := r.unwanted(ctx, o); err != nil || reason != "" {
+		if reason != "" {
+			r.note("%s: no spare, %s", o.Shape.Project.Name(), reason)
+		}
+		return nil, record, machine, err
+	}
+	spare, err := r.own(template.NewName(template.Spare, o.Shape.Project.Name(), template.Random()))
+	if err != nil {
+		return nil, record, machine, err
+	}
+	record, machine, err = r.copyTemplate(ctx, spare.name, template.Spare, o.Shape, "")
+	return spare, record, machine, err
+}
+
+// unwanted says why there is no need of, or no room for, one more spare.
+func (r *Runner) unwanted(ctx context.Context, o order) (reason string, err error) {
+	own, fits, err := r.fitting(ctx, o.Shape)
+	if errors.Is(err, template.ErrNone) {
+		return "the template is gone", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	memory, err := host.ReadMemory()
+	if err != nil {
+		return "", err
+	}
+	spares, err := r.List(template.Spare)
+	if err != nil {
+		return "", err
+	}
+	same, together := 0, int64(cmp.Or(o.Shape.MemoryGB, own.MemoryGB))<<30
+	for _, spare := range spares {
+		if !r.Owned(spare.Name) {
+			continue
+		}
+		together += int64(spare.MemoryGB) << 30
+		if spare.Fits == fits {
+			same++
+		}
+	}
+	switch {
+	case same >= o.Count:
+		return "there are enough", nil
+	case memory.Available < spareMemory:
+		return string(crowded), nil
+	case together > cmp.Or(int64(o.MemoryGB)<<30, memory.Total/2):
+		return "all of them together would have too much memory", nil
+	}
+	return "", nil
+}
+
+// fitting returns the record of the template that sessions of a shape start from now, and their fingerprint.
+func (r *Runner) fitting(ctx context.Context, s Shape) (template.Record, string, error) {
+	own, lock, err := r.Find(ctx, s.Template)
+	if err != nil {
+		return own, "", err
+	}
+	lock.Unlock()
+	fits, err := r.fingerprint(s, own)
+	return own, fits, err
+}
+
+// bootSpare boots a spare and starts the shell in it that is to be a session's.
+func (r *Runner) bootSpare(ctx context.Context, spare *vm, machine lima.Machine, p guest.Preparation) error {
+	err := r.Boot(ctx, spare.name, machine, p)
+	if err == nil {
+		spare.waiting, err = r.Lima.Await(spare.name, guest.Await())
+	}
+	return err
+}
+
+// outlook says why a spare is to end now, if it is.
+func (r *Runner) outlook(ctx context.Context, o order, name string, record template.Record) ending {
+	if _, fits, err := r.fitting(ctx, o.Shape); err != nil || fits != record.Fits {
+		return useless
+	}
+	if record.Ready && r.Lima.Status(name) != lima.Running {
+		return failed
+	}
+	if memory, err := host.ReadMemory(); err == nil && memory.Available < spareMemory/2 {
+		return crowded
+	}
+	return ""
+}
+
+// visitor is somebody at a keeper's door, and what it wants.
+type visitor struct {
+	request
+	conn *net.UnixConn
+}
+
+// listen opens a spare's door.
+func (r *Runner) listen(name string) (asked <-chan visitor, closeDoor func(), err error) {
+	door, err := net.ListenUnix("unix", &net.UnixAddr{Name: r.socket(name), Net: "unix"})
+	if err != nil {
+		return nil, nil, err
+	}
+	visitors := make(chan visitor)
+	closed := make(chan struct{})
+	go func() {
+		for {
+			conn, err := door.AcceptUnix()
+			if err != nil {
+				return
+			}
+			go func() {
+				v := visitor{conn: conn}
+				if conn.SetReadDeadline(time.Now().Add(patience)) != nil || json.NewDecoder(conn).Decode(&v.request) != nil {
+					conn.Close()
+					return
+				}
+				select {
+				case visitors <- v:
+				case <-closed:
+					conn.Close()
+				}
+			}()
+		}
+	}()
+	once := func() {
+		select {
+		case <-closed:
+		default:
+			close(closed)
+			door.Close()
+		}
+	}
+	return visitors, once, nil
+}
+
+// handOver gives the VM to whoever claims it, and says whether it has arrived. Until the other side has said so, or has gone
+// away, nobody can know: there is no deadline.
+func (v *vm) handOver(to *net.UnixConn) (arrived bool) {
+	files := []int{int(v.owner.File().Fd())}
+	for _, file := range v.waiting.Files() {
+		files = append(files, int(file.Fd()))
+	}
+	if to.SetReadDeadline(time.Time{}) != nil {
+		return false
+	}
+	if _, _, err := to.WriteMsgUnix([]byte{1}, syscall.UnixRights(files...), nil); err != nil {
+		return false
+	}
+	if n, _ := to.Read(make([]byte, 1)); n == 0 {
+		return false
+	}
+	v.owner.Leave()
+	return true
+}

@@ -1,0 +1,206 @@
+package session
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/themouette/claude-vm/internal/guest"
+	"github.com/themouette/claude-vm/internal/lima"
+	"github.com/themouette/claude-vm/internal/proc"
+	"github.com/themouette/claude-vm/internal/template"
+)
+
+// A spare is a session VM that has booted before anybody needs it. A process of its own, the keeper, owns it until a start
+// claims it over the keeper's socket: the keeper hands over the lock that says who owns the VM, and the shell that waits in
+// it, as open files. The lock is free at no time in between, and whoever of the two dies, the kernel lets go of what it held.
+
+// Standby says what is kept ready.
+type Standby struct {
+	Count    int           // spares of each kind; 0: none
+	TTL      time.Duration // how long one waits
+	MemoryGB int           // what all spares together may have, in GiB
+	// Spawn starts a keeper, a process that outlives this one and passes what it reads to Keep.
+	Spawn func(order []byte) error
+}
+
+// request is what is asked of a keeper. Its answer is one byte with the files, or the end of the connection.
+type request struct {
+	Discard bool   `json:"discard,omitempty"` // the end of the connection means that the VM is gone
+	Claim   string `json:"claim,omitempty"`   // the fingerprint of the session that wants it
+}
+
+// patience is how long a keeper may take to answer a claim. A cold start is the alternative.
+const patience = time.Second
+
+func (r *Runner) socket(name string) string { return filepath.Join(r.Lima.Dir(name), "spare.sock") }
+
+// fingerprint names all that a spare has in common with the sessions that can use it.
+func (r *Runner) fingerprint(s Shape, of template.Record) (string, error) {
+	inputs := struct {
+		Template template.Record
+		Shape    Shape
+		Mounts   []string
+		Agent    string
+		Accel    lima.Accel
+		Scripts  string
+	}{Template: of, Shape: s, Accel: r.Lima.Accel, Scripts: guest.Digest()}
+	for _, m := range s.Mounts {
+		info, err := os.Stat(m.Host)
+		if err != nil {
+			return "", err
+		}
+		mounted := fmt.Sprintf("%q %q", m.Host, m.Guest) // JSON does not tell all names apart
+		if id, ok := info.Sys().(*syscall.Stat_t); ok {
+			mounted += fmt.Sprint(" ", id.Dev, " ", id.Ino) // nor is the spare's folder one that has taken its name since
+		}
+		inputs.Mounts = append(inputs.Mounts, mounted)
+	}
+	if s.ForwardAgent {
+		inputs.Agent = proc.Getenv(r.Lima.Env, "SSH_AUTH_SOCK")
+	}
+	text, err := json.Marshal(inputs)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:]), nil
+}
+
+// claim returns a spare that fits, made ready for the session's command, or nil if there is none.
+func (r *Runner) claim(ctx context.Context, spec Spec) (*vm, error) {
+	if r.Standby.Count == 0 {
+		return nil, nil
+	}
+	_, fits, err := r.fitting(ctx, spec.Shape)
+	if err != nil {
+		return nil, err
+	}
+	spares, err := r.List(template.Spare)
+	if err != nil {
+		return nil, err
+	}
+	for _, spare := range spares {
+		if spare.Fits != fits || !spare.Ready {
+			continue
+		}
+		vm, err := r.takeOver(spare.Name, fits)
+		if err != nil {
+			continue // somebody was faster
+		}
+		spare.Kind, spare.Created, spare.Command, spare.PID = template.Session, time.Now().UTC(), spec.Label, os.Getpid()
+		if err := template.WriteRecord(r.Lima, spare.Name, spare.Record); err != nil {
+			return vm, err
+		}
+		r.MarkUsed(spec.Template)
+		if spec.TTY || len(spec.Sockets) > 0 { // something has to happen between the outfit and the command
+			err = vm.waiting.Run(ctx, guest.Become(outfit(spec).Script(), nil), lima.Command{})
+			if vm.waiting = nil; err != nil {
+				return vm, fmt.Errorf("preparing the VM: %w", err)
+			}
+		}
+		return vm, nil
+	}
+	return nil, nil
+}
+
+// outfit is what a VM gets for one session.
+func outfit(spec Spec) guest.Outfit {
+	return guest.Outfit{Files: slices.Concat(spec.Files, spec.Command.Files()), Merge: spec.Merge, Steps: spec.Steps, Now: time.Now()}
+}
+
+// takeOver gets a spare from its keeper.
+func (r *Runner) takeOver(name, fits string) (*vm, error) {
+	conn, err := r.ask(name, request{Claim: fits})
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		return nil, err
+	}
+	fds, err := receiveFiles(conn)
+	if err != nil {
+		return nil, err
+	}
+	if len(fds) == 0 {
+		return nil, errors.New("the keeper has handed over nothing")
+	}
+	v := &vm{r: r, name: name, owner: r.State.Adopt(name, fds[0])}
+	if v.waiting, err = lima.AdoptWaiting(fds[1:]); err == nil {
+		_, err = conn.Write([]byte{1}) // from here on it is ours alone
+	}
+	if err != nil {
+		v.owner.Leave() // the keeper destroys it
+		return nil, err
+	}
+	return v, nil
+}
+
+func (r *Runner) ask(name string, what request) (*net.UnixConn, error) {
+	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: r.socket(name), Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	if err := json.NewEncoder(conn).Encode(what); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+// receiveFiles reads the answer to a claim.
+func receiveFiles(conn *net.UnixConn) ([]int, error) {
+	var answer [1]byte
+	rights := make([]byte, syscall.CmsgSpace(16*4))
+	_, n, _, _, err := conn.ReadMsgUnix(answer[:], rights)
+	if err != nil {
+		return nil, err
+	}
+	messages, err := syscall.ParseSocketControlMessage(rights[:n])
+	if err != nil || len(messages) != 1 {
+		return nil, errors.Join(errors.New("a spare's keeper refuses"), err)
+	}
+	fds, err := syscall.ParseUnixRights(&messages[0])
+	for _, fd := range fds {
+		syscall.CloseOnExec(fd)
+	}
+	return fds, err
+}
+
+// Discard ends the spares of some templates, and returns when they are gone.
+func (r *Runner) Discard(ctx context.Context, of func(templateName string) bool) error {
+	spares, err := r.List(template.Spare)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, undoTime)
+	defer cancel()
+	var asked sync.WaitGroup
+	for _, spare := range spares {
+		if !of(spare.Template) {
+			continue
+		}
+		asked.Go(func() {
+			conn, err := r.ask(spare.Name, request{Discard: true})
+			if err != nil {
+				return // nobody keeps it: whoever sweeps finds it
+			}
+			defer conn.Close()
+			defer context.AfterFunc(ctx, func() { conn.Close() })()
+			_, _ = conn.Read(make([]byte, 1))
+		})
+	}
+	asked.Wait()
+	return nil
+}
