@@ -23,6 +23,7 @@ import (
 	"github.com/themouette/claude-vm/internal/project"
 	"github.com/themouette/claude-vm/internal/session"
 	"github.com/themouette/claude-vm/internal/template"
+	"github.com/themouette/claude-vm/internal/trust"
 	"github.com/themouette/claude-vm/internal/ui"
 )
 
@@ -53,7 +54,11 @@ func (a *app) runSession(ctx context.Context, command func(*config.Config) guest
 	if err != nil {
 		return err
 	}
-	spec, err := a.sessionSpec(p, cfg, command(cfg))
+	asked, err := a.agreed(ctx, p, cfg)
+	if err != nil {
+		return err
+	}
+	spec, err := a.sessionSpec(p, cfg, asked, command(cfg))
 	if err != nil {
 		return err
 	}
@@ -67,7 +72,7 @@ func (a *app) runSession(ctx context.Context, command func(*config.Config) guest
 	if err := a.needSpace(sessionGB); err != nil {
 		return err
 	}
-	if err := a.ensureTemplate(ctx, store, p, cfg); err != nil {
+	if err := a.ensureTemplate(ctx, store, p, cfg, asked); err != nil {
 		return err
 	}
 	defer keepTerminal(a.Stdin)()
@@ -83,7 +88,7 @@ func (a *app) runSession(ctx context.Context, command func(*config.Config) guest
 }
 
 // ensureTemplate builds a missing template if the user wants that.
-func (a *app) ensureTemplate(ctx context.Context, store template.Store, p *project.Project, cfg *config.Config) error {
+func (a *app) ensureTemplate(ctx context.Context, store template.Store, p *project.Project, cfg *config.Config, asked *trust.Review) error {
 	_, lock, err := store.Find(ctx, p.TemplateName())
 	if err == nil {
 		lock.Unlock()
@@ -105,7 +110,7 @@ func (a *app) ensureTemplate(ctx context.Context, store template.Store, p *proje
 	if err != nil {
 		return err
 	}
-	spec, err := templateSpec(a.Home, p, cfg, mounts)
+	spec, err := templateSpec(a.Home, p, cfg, asked, mounts)
 	if err != nil {
 		return err
 	}
@@ -114,17 +119,17 @@ func (a *app) ensureTemplate(ctx context.Context, store template.Store, p *proje
 }
 
 // sessionSpec says what a session is to be.
-func (a *app) sessionSpec(p *project.Project, cfg *config.Config, command guest.Session) (session.Spec, error) {
+func (a *app) sessionSpec(p *project.Project, cfg *config.Config, asked *trust.Review, command guest.Session) (session.Spec, error) {
 	mounts, err := a.mounts(p, cfg)
 	if err != nil {
 		return session.Spec{}, err
 	}
 	command.Home = lima.GuestHome
 	command.Dir = guestPath(mounts, p.Dir)
-	if command.Env, err = a.guestEnv(cfg); err != nil {
+	if command.Env, err = a.guestEnv(p, cfg); err != nil {
 		return session.Spec{}, err
 	}
-	command.Scripts, err = readScripts([]string{filepath.Join(p.Root, ".claude-vm.runtime.sh")}, cfg.Runtime.Scripts, cfg.Phase.Runtime)
+	command.Scripts, err = readScripts(asked, []string{filepath.Join(p.Root, runtimeScript)}, cfg.Runtime.Scripts, cfg.Phase.Runtime)
 	if err != nil {
 		return session.Spec{}, err
 	}
@@ -282,7 +287,7 @@ var passedOn = []string{
 }
 
 // guestEnv returns the variables that the guest's command gets. What was asked for more closely comes later, and so wins.
-func (a *app) guestEnv(cfg *config.Config) ([]string, error) {
+func (a *app) guestEnv(p *project.Project, cfg *config.Config) ([]string, error) {
 	env := a.proxies(cfg)
 	for _, name := range passedOn {
 		if value := proc.Getenv(a.Env, name); value != "" {
@@ -300,7 +305,7 @@ func (a *app) guestEnv(cfg *config.Config) ([]string, error) {
 		env = append(env, a.Env[i])
 	}
 	for _, file := range a.flags.envFiles {
-		text, err := os.ReadFile(a.path(file))
+		text, err := trust.ReadFile(p.Root, a.path(file))
 		if err != nil {
 			return nil, usageError{"claude-vm", fmt.Errorf("--env-file: %w", err)}
 		}

@@ -50,12 +50,7 @@ func (a *app) here(ctx context.Context) (*project.Project, *config.Config, error
 	if err != nil {
 		return nil, nil, err
 	}
-	cfg, err := config.Load(config.Input{
-		Home: a.Home, Cwd: a.Dir, Environ: a.Env, NoFiles: a.flags.noConfig,
-		GlobalFile:  filepath.Join(a.Home, project.ConfigName),
-		ProjectFile: file,
-		Flags:       a.flags.values,
-	})
+	cfg, err := config.Load(a.input(file))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -63,6 +58,16 @@ func (a *app) here(ctx context.Context) (*project.Project, *config.Config, error
 		a.ui.Warn("%s (%s) has no effect yet", key, cfg.Origin(key))
 	}
 	return p, cfg, nil
+}
+
+// input is what the configuration is made of, with a project's file.
+func (a *app) input(file string) config.Input {
+	return config.Input{
+		Home: a.Home, Cwd: a.Dir, Environ: a.Env, NoFiles: a.flags.noConfig,
+		GlobalFile:  filepath.Join(a.Home, project.ConfigName),
+		ProjectFile: file,
+		Flags:       a.flags.values,
+	}
 }
 
 // store returns the instances, without looking for what it takes to start one.

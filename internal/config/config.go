@@ -35,6 +35,7 @@ type Config struct {
 	Mounts   []Mount
 	Ports    []Port
 	Claude   Claude
+	Guard    Guard
 	Later
 
 	origins map[string]Origin

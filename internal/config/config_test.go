@@ -86,7 +86,8 @@ func TestDefaults(t *testing.T) {
 	want := Config{
 		VM:     VM{Disk: 20, Memory: 8, Image: "template:debian-13", Accel: "auto", MountType: "auto", Proxy: "host"},
 		Claude: Claude{Version: "latest", Source: "auto"},
-		Later:  Later{Standby: Standby{Count: 1, TTL: 30 * time.Minute}, Guard: Guard{Git: "restore"}},
+		Guard:  Guard{Git: "restore"},
+		Later:  Later{Standby: Standby{Count: 1, TTL: 30 * time.Minute}},
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(Config{})); diff != "" {
 		t.Error(diff)

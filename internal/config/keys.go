@@ -49,6 +49,7 @@ func (c *Config) keys() []key {
 		{path: "phase.setup", value: tables[Phase, *Phase]{&c.Phase.Setup}, doc: "A named piece of the template's setup."},
 		{path: "phase.runtime", value: tables[Phase, *Phase]{&c.Phase.Runtime}, doc: "A named piece of the start of each session."},
 	}...)
+	keys = append(keys, c.Guard.keys()...)
 	return append(keys, c.Later.keys()...)
 }
 

@@ -10,7 +10,6 @@ import (
 // Later holds the settings whose consumers are still to come. Each leaves together with its lines in keys.
 type Later struct {
 	Standby Standby
-	Guard   Guard
 }
 
 // WithoutEffect returns the keys that are set and that nothing acts on yet.
@@ -31,14 +30,10 @@ type Standby struct {
 	TTL   time.Duration
 }
 
-// Guard says what is done about a repository in which a session left something that the host would run.
-type Guard struct{ Git string }
-
 func (l *Later) keys() []key {
 	return []key{
 		{path: "standby.count", def: "1", value: number(&l.Standby.Count, 0, 4, ""), doc: "How many sessions are kept ready in advance."},
 		{path: "standby.ttl", def: "30m", value: duration(&l.Standby.TTL, time.Second, 7*24*time.Hour), doc: "How long a session that is kept ready is kept."},
-		{path: "guard.git", def: "restore", value: text(&l.Guard.Git, oneOf("restore", "warn", "off")), doc: "What is done about hooks, filters and the like that a session leaves in the repository."},
 	}
 }
 

@@ -97,12 +97,12 @@ when = "always"
 source = false
 continue_on_error = false
 
+[guard]
+git = "restore" # default
+
 [standby]
 count = 1 # default
 ttl = "30m" # default
-
-[guard]
-git = "restore" # default
 `
 	if diff := cmp.Diff(want, strings.ReplaceAll(b.String(), in.Home, "~")); diff != "" {
 		t.Error(diff)
