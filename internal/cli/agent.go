@@ -75,6 +75,11 @@ func (a *app) runSession(ctx context.Context, command func(*config.Config) guest
 	if err := a.ensureTemplate(ctx, store, p, cfg, asked); err != nil {
 		return err
 	}
+	guarded, err := a.guardGit(ctx, p, cfg)
+	if err != nil {
+		return err
+	}
+	defer guarded()
 	defer keepTerminal(a.Stdin)()
 	runner := session.Runner{Store: store, UI: a.ui}
 	code, err := runner.Run(ctx, spec)

@@ -111,11 +111,13 @@ func (a *app) sweep(ctx context.Context, store template.Store) {
 	if err != nil {
 		a.ui.Warn("removing left-over VMs: %v", err)
 	}
+	a.recoverGuard(ctx)
 }
 
 // tidy sweeps for a command that otherwise only looks at instances, and so can do without limactl.
 func (a *app) tidy(ctx context.Context) {
 	if orphans, _ := a.look().Orphans(); len(orphans) == 0 {
+		a.recoverGuard(ctx)
 		return
 	}
 	if store, err := a.store(ctx); err == nil {
