@@ -51,6 +51,9 @@ const (
 	version = 1
 	// lockPrefix is that of the locks that say whose notes are still in use.
 	lockPrefix = "guard-"
+	// walkTime is how long a session may wait for a walk through its working tree. A larger one is walked through while
+	// the VM boots.
+	walkTime = 300 * time.Millisecond
 )
 
 // notes are what is kept of a session.
@@ -68,12 +71,13 @@ type Watch struct {
 	store  Store
 	name   string
 	lock   *state.Lock
-	walked chan error // the working tree was walked through, and the notes are complete
+	walked chan struct{} // closed when the working tree was walked through and the notes are complete
+	err    error         // of that
 	notes  notes
 }
 
-// Begin notes how a repository is before a session. The git data is noted when it returns; the rest of the working tree is
-// walked through meanwhile. With fix false End only tells. Reports are of sessions that were killed.
+// Begin notes how a repository is before a session. The git data is noted when it returns; walking through the rest of a
+// large working tree goes on meanwhile. With fix false End only tells. Reports are of sessions that were killed.
 func (s Store) Begin(ctx context.Context, site Site, fix bool) (*Watch, []Report, error) {
 	gate, err := s.Locks.Lock(ctx, "guard", state.Exclusive)
 	if err != nil {
@@ -84,7 +88,7 @@ func (s Store) Begin(ctx context.Context, site Site, fix bool) (*Watch, []Report
 	if err != nil {
 		return nil, reports, err
 	}
-	w := &Watch{store: s, name: strings.ToLower(rand.Text()[:12]), walked: make(chan error, 1)}
+	w := &Watch{store: s, name: strings.ToLower(rand.Text()[:12]), walked: make(chan struct{})}
 	w.notes = notes{Version: version, Root: site.Root, Fix: fix, Begun: time.Now(), Roots: append([]string{site.Root, site.Main}, site.GitDirs...)}
 	if w.lock, err = s.Locks.TryLock(lockPrefix+w.name, state.Exclusive); err != nil {
 		return nil, reports, err
@@ -116,8 +120,13 @@ func (s Store) Begin(ctx context.Context, site Site, fix bool) (*Watch, []Report
 		tree.Partial = false
 		tree.tree()
 		inherit(tree.Area, active)
-		w.walked <- w.save()
+		w.err = w.save()
+		close(w.walked)
 	}()
+	select {
+	case <-w.walked:
+	case <-time.After(walkTime):
+	}
 	return w, reports, nil
 }
 
@@ -154,7 +163,7 @@ func inherit(area *Area, active []notes) {
 
 // End compares the repository with what it was before the session and puts it right.
 func (w *Watch) End(ctx context.Context) (Report, error) {
-	walked := <-w.walked
+	<-w.walked
 	gate, err := w.store.Locks.Lock(ctx, "guard", state.Exclusive)
 	if err != nil {
 		w.lock.Unlock() // for the next command to see to it
@@ -163,7 +172,7 @@ func (w *Watch) End(ctx context.Context) (Report, error) {
 	defer gate.Unlock()
 	report := w.notes.end()
 	defer w.lock.Remove()
-	return report, errors.Join(walked, os.Remove(w.store.file(w.name)))
+	return report, errors.Join(w.err, os.Remove(w.store.file(w.name)))
 }
 
 // Recover puts right what killed sessions have left.

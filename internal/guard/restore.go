@@ -210,14 +210,16 @@ func (c *comparison) config(rel string, was, is Node, known, there bool) {
 		c.replace(rel, was, known, there)
 		return
 	}
+	mode := fs.FileMode(0o644)
+	if known {
+		mode = was.Mode
+	}
+	const others = 0o022
+	if known && there && is.Mode&^was.Mode&others != 0 && len(keys) == 0 {
+		merged, keys = is.Text, []string{"others may write to it"}
+	}
 	if len(keys) == 0 {
 		return
-	}
-	mode := fs.FileMode(0o644)
-	if there {
-		mode = is.Mode
-	} else if known {
-		mode = was.Mode
 	}
 	err = c.mend(func() error { return write(c.now.root, rel, merged, mode) })
 	for _, key := range keys {
