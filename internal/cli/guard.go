@@ -64,11 +64,11 @@ func (l lines) String() string { return strings.Join(l, "\n") }
 
 // reportGuard tells what sessions did to repositories.
 func (a *app) reportGuard(reports []guard.Report, killed bool) {
-	who := "this session"
-	if killed {
-		who = "a session whose claude-vm was killed"
-	}
 	for _, r := range reports {
+		who := "this session"
+		if killed {
+			who = "a session in " + ui.Sanitize(r.Root) + " whose claude-vm was killed"
+		}
 		text := lines{"put back what " + who + " changed in git's data, where git could run it on this computer:"}
 		if !r.Fixed {
 			text = lines{who + " changed git's data, and git could run this on this computer (guard.git = \"warn\"):"}

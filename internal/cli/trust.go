@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -34,16 +33,18 @@ type askedError struct {
 }
 
 func (e *askedError) Error() string {
-	var b strings.Builder
-	b.WriteString(ui.Sanitize(e.project) + " asks for what you have not agreed to:")
-	if e.refused {
-		b.Reset()
-		b.WriteString(ui.Sanitize(e.project) + " asks for what a project's files cannot have:")
+	name := ui.Sanitize(e.project)
+	text := name + " asks for what you have not agreed to:"
+	switch {
+	case e.refused:
+		text = name + " asks for what a project's files cannot have:"
+	case len(e.requests) == 0:
+		text = "you did not agree to what " + name + " asks for" // and it was shown before
 	}
 	for _, q := range e.requests {
-		b.WriteString("\n" + requestLine(q))
+		text += "\n" + requestLine(q)
 	}
-	return b.String()
+	return text
 }
 
 func requestLine(q trust.Request) string {
@@ -109,10 +110,12 @@ func (a *app) agreed(ctx context.Context, p *project.Project, cfg *config.Config
 	unagreed := &askedError{p.Main, review.Requests, false}
 	yes, err := a.askTrust(ctx, known, unagreed, review)
 	switch {
-	case errors.Is(err, ui.ErrNotInteractive), err == nil && !yes:
+	case errors.Is(err, ui.ErrNotInteractive):
 		return nil, unagreed
 	case err != nil:
 		return nil, err
+	case !yes:
+		return nil, &askedError{project: p.Main}
 	}
 	return review, a.consents().Agree(p.Main, review, time.Now())
 }

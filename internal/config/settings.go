@@ -2,7 +2,7 @@ package config
 
 import "fmt"
 
-// Setting is one thing that was asked for: a value, an element of a list, or a table of a list of tables.
+// Setting is one thing that holds: a value, an element of a list, or a table of a list of tables.
 type Setting struct {
 	Key    string    // dotted; of an element the list's; of a field of a table the field's own
 	Value  string    // as a variable would give it; empty for a table
@@ -20,7 +20,7 @@ func (s Setting) Field(key string) (values []string) {
 	return values
 }
 
-// Settings returns everything that was asked for, by whomever, and nothing that is a default.
+// Settings returns everything that holds, the defaults included.
 func (c *Config) Settings() []Setting {
 	return settings(c.keys(), func(k key) Origin { return c.Origin(k.path) })
 }
@@ -40,9 +40,7 @@ func settings(keys []key, origin func(key) Origin) (all []Setting) {
 				})
 			}
 		default:
-			if o := origin(k); o.Layer != Default {
-				all = append(all, Setting{Key: k.path, Value: fmt.Sprint(v), Origin: o})
-			}
+			all = append(all, Setting{Key: k.path, Value: fmt.Sprint(v), Origin: origin(k)})
 		}
 	}
 	return all

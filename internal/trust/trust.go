@@ -133,7 +133,7 @@ func describe(s config.Setting) string {
 	return "{ " + strings.Join(fields, ", ") + " }"
 }
 
-// covered says whether somebody else than the project asks for the same or for more.
+// covered says whether the same or more holds without the project's file.
 func covered(granted []config.Setting, s config.Setting) bool {
 	return slices.ContainsFunc(granted, func(g config.Setting) bool {
 		if g.Key != s.Key {

@@ -95,6 +95,7 @@ func TestExamine(t *testing.T) {
 		{name: "gpg as the user", project: "tools.gpg = true", global: "tools.gpg = true"},
 		{name: "ports", project: "ports = [{ host = 1, guest = 2 }]", want: []string{"the VM's port 2 as 127.0.0.1:1"}},
 		{name: "an image", project: `vm.image = "../image"`, want: []string{`vm.image = "HOME/image"`}},
+		{name: "the image that is taken anyway", project: `vm.image = "template:debian-13"`},
 		{name: "no guard", project: `guard.git = "off"`, want: []string{`guard.git = "off"`}},
 		{name: "less guard", project: `guard.git = "warn"`, global: `guard.git = "restore"`, want: []string{`guard.git = "warn"`}},
 		{name: "more guard", project: `guard.git = "warn"`, global: `guard.git = "off"`},
