@@ -53,7 +53,7 @@ const (
 	lockPrefix = "guard-"
 	// walkTime is how long a session may wait for a walk through its working tree. A larger one is walked through while
 	// the VM boots.
-	walkTime = 300 * time.Millisecond
+	walkTime = 100 * time.Millisecond
 )
 
 // notes are what is kept of a session.
