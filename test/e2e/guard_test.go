@@ -13,7 +13,7 @@ const attack = `
 evil='#!/bin/sh
 touch "` + "$OWNED" + `"'
 git checkout -q -b work
-git commit -q --allow-empty -m 'from the guest'
+git -c user.name=g -c user.email=g@example.invalid commit -q --allow-empty -m 'from the guest'
 git remote add origin https://example.invalid/x.git
 echo "$evil" >.git/hooks/post-checkout; chmod +x .git/hooks/post-checkout
 git config core.fsmonitor "$PWD/.git/hooks/post-checkout"
