@@ -111,6 +111,10 @@ func (r *Review) setting(s config.Setting, theirs bool) {
 		if theirs && s.Value != "restore" {
 			r.ask(s.Origin, "guard.git = %q: what a session leaves in git's data is not taken out", s.Value)
 		}
+	case "vm.proxy":
+		if theirs && s.Value != "none" {
+			r.ask(s.Origin, "the proxies of your environment (vm.proxy)")
+		}
 	case "tools.gpg":
 		if theirs && s.Value == "true" {
 			r.ask(s.Origin, "the use of your GnuPG agent (tools.gpg)")

@@ -96,6 +96,9 @@ func TestExamine(t *testing.T) {
 		{name: "ports", project: "ports = [{ host = 1, guest = 2 }]", want: []string{"the VM's port 2 as 127.0.0.1:1"}},
 		{name: "an image", project: `vm.image = "../image"`, want: []string{`vm.image = "HOME/image"`}},
 		{name: "the image that is taken anyway", project: `vm.image = "template:debian-13"`},
+		{name: "no proxies", project: `vm.proxy = "none"`},
+		{name: "proxies all the same", project: `vm.proxy = "host"`, global: `vm.proxy = "none"`, want: []string{"the proxies of your environment (vm.proxy)"}},
+		{name: "an authority", project: `vm.ca_certificates = ["ca.pem"]`, want: []string{`vm.ca_certificates = "HOME/proj/ca.pem"`}},
 		{name: "no guard", project: `guard.git = "off"`, want: []string{`guard.git = "off"`}},
 		{name: "less guard", project: `guard.git = "warn"`, global: `guard.git = "restore"`, want: []string{`guard.git = "warn"`}},
 		{name: "more guard", project: `guard.git = "warn"`, global: `guard.git = "off"`},
@@ -127,7 +130,7 @@ func TestExamine(t *testing.T) {
 // TestEveryKeyIsDecidedOn fails when a key is new, until somebody has said whether a project may set it without a question.
 func TestEveryKeyIsDecidedOn(t *testing.T) {
 	t.Parallel()
-	asks := []string{"vm.image", "tools.gpg", "setup.scripts", "setup.mounts", "runtime.scripts", "mounts", "ports", "guard.git", "phase.setup", "phase.runtime"}
+	asks := []string{"vm.image", "vm.proxy", "vm.ca_certificates", "tools.gpg", "setup.scripts", "setup.mounts", "runtime.scripts", "mounts", "ports", "guard.git", "phase.setup", "phase.runtime"}
 	for _, key := range config.Keys() {
 		if inside(key) == slices.Contains(asks, key) {
 			t.Errorf("%s: inside says %v; what it does to the host has to be decided, here and there", key, inside(key))
