@@ -23,6 +23,7 @@ import (
 	"github.com/themouette/claude-vm/internal/project"
 	"github.com/themouette/claude-vm/internal/session"
 	"github.com/themouette/claude-vm/internal/template"
+	"github.com/themouette/claude-vm/internal/trust"
 	"github.com/themouette/claude-vm/internal/ui"
 )
 
@@ -53,7 +54,11 @@ func (a *app) runSession(ctx context.Context, command func(*config.Config) guest
 	if err != nil {
 		return err
 	}
-	spec, err := a.sessionSpec(p, cfg, command(cfg))
+	asked, err := a.agreed(ctx, p, cfg)
+	if err != nil {
+		return err
+	}
+	spec, err := a.sessionSpec(p, cfg, asked, command(cfg))
 	if err != nil {
 		return err
 	}
@@ -71,9 +76,14 @@ func (a *app) runSession(ctx context.Context, command func(*config.Config) guest
 	if err := a.needSpace(sessionGB); err != nil {
 		return err
 	}
-	if err := a.ensureTemplate(ctx, store, p, cfg); err != nil {
+	if err := a.ensureTemplate(ctx, store, p, cfg, asked); err != nil {
 		return err
 	}
+	guarded, err := a.guardGit(ctx, p, cfg)
+	if err != nil {
+		return err
+	}
+	defer guarded()
 	defer keepTerminal(a.Stdin)()
 	runner := a.runner(store, cfg)
 	code, err := runner.Run(ctx, spec)
@@ -88,7 +98,7 @@ func (a *app) runSession(ctx context.Context, command func(*config.Config) guest
 }
 
 // ensureTemplate builds a missing template if the user wants that.
-func (a *app) ensureTemplate(ctx context.Context, store template.Store, p *project.Project, cfg *config.Config) error {
+func (a *app) ensureTemplate(ctx context.Context, store template.Store, p *project.Project, cfg *config.Config, asked *trust.Review) error {
 	_, lock, err := store.Find(ctx, p.TemplateName())
 	if err == nil {
 		lock.Unlock()
@@ -110,7 +120,7 @@ func (a *app) ensureTemplate(ctx context.Context, store template.Store, p *proje
 	if err != nil {
 		return err
 	}
-	spec, err := templateSpec(a.Home, p, cfg, mounts)
+	spec, err := templateSpec(a.Home, p, cfg, asked, mounts)
 	if err != nil {
 		return err
 	}
@@ -119,17 +129,17 @@ func (a *app) ensureTemplate(ctx context.Context, store template.Store, p *proje
 }
 
 // sessionSpec says what a session is to be.
-func (a *app) sessionSpec(p *project.Project, cfg *config.Config, command guest.Session) (session.Spec, error) {
+func (a *app) sessionSpec(p *project.Project, cfg *config.Config, asked *trust.Review, command guest.Session) (session.Spec, error) {
 	mounts, err := a.mounts(p, cfg)
 	if err != nil {
 		return session.Spec{}, err
 	}
 	command.Home = lima.GuestHome
 	command.Dir = guestPath(mounts, p.Dir)
-	if command.Env, err = a.guestEnv(cfg); err != nil {
+	if command.Env, err = a.guestEnv(p, cfg); err != nil {
 		return session.Spec{}, err
 	}
-	command.Scripts, err = readScripts([]string{filepath.Join(p.Root, ".claude-vm.runtime.sh")}, cfg.Runtime.Scripts, cfg.Phase.Runtime)
+	command.Scripts, err = readScripts(asked, []string{filepath.Join(p.Root, runtimeScript)}, cfg.Runtime.Scripts, cfg.Phase.Runtime)
 	if err != nil {
 		return session.Spec{}, err
 	}
@@ -272,7 +282,7 @@ var secrets = []string{"ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE
 var passedOn = append(secrets, "ANTHROPIC_BASE_URL", "TERM", "COLORTERM", "LANG", "TZ")
 
 // guestEnv returns the variables that the guest's command gets. What was asked for more closely comes later, and so wins.
-func (a *app) guestEnv(cfg *config.Config) ([]string, error) {
+func (a *app) guestEnv(p *project.Project, cfg *config.Config) ([]string, error) {
 	env := a.proxies(cfg)
 	for _, name := range passedOn {
 		if value := proc.Getenv(a.Env, name); value != "" {
@@ -290,7 +300,7 @@ func (a *app) guestEnv(cfg *config.Config) ([]string, error) {
 		env = append(env, a.Env[i])
 	}
 	for _, file := range a.flags.envFiles {
-		text, err := os.ReadFile(a.path(file))
+		text, err := trust.ReadFile(p.Root, a.path(file))
 		if err != nil {
 			return nil, usageError{"claude-vm", fmt.Errorf("--env-file: %w", err)}
 		}

@@ -19,7 +19,7 @@ func mayImport() map[string][]string {
 	floor := []string{"proc", "state", "ui"}
 	return map[string][]string{
 		"cmd/claude-vm":     {"cli"},
-		"internal/cli":      append(floor, "claude", "config", "envfile", "forward", "git", "guest", "lima", "mount", "network", "project", "session", "template"),
+		"internal/cli":      append(floor, "claude", "config", "envfile", "forward", "git", "guard", "guest", "lima", "mount", "network", "project", "session", "template", "trust"),
 		"internal/session":  append(floor, "guest", "host", "lima", "mount", "project", "template"),
 		"internal/template": append(floor, "claude", "guest", "lima", "mount", "project"),
 		"internal/lima":     {"mount", "proc"},
@@ -31,6 +31,8 @@ func mayImport() map[string][]string {
 		"internal/guest":    {},
 		"internal/mount":    {},
 		"internal/host":     {},
+		"internal/guard":    {"state"},
+		"internal/trust":    {"config", "state"},
 		"internal/config":   {"envfile"},
 		"internal/envfile":  {},
 		"internal/state":    {},

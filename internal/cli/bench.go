@@ -16,6 +16,7 @@ import (
 	"github.com/themouette/claude-vm/internal/lima"
 	"github.com/themouette/claude-vm/internal/session"
 	"github.com/themouette/claude-vm/internal/template"
+	"github.com/themouette/claude-vm/internal/trust"
 )
 
 func (a *app) benchCommand() *cobra.Command {
@@ -47,17 +48,21 @@ func (a *app) bench(ctx context.Context, runs, plainRuns int, plainImage string)
 	if err != nil {
 		return err
 	}
+	asked, err := a.agreed(ctx, p, cfg)
+	if err != nil {
+		return err
+	}
 	store, err := a.machines(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	if err := a.ensureTemplate(ctx, store, p, cfg); err != nil {
+	if err := a.ensureTemplate(ctx, store, p, cfg, asked); err != nil {
 		return err
 	}
 	var ours, plain []sample
 	var bytes int64
 	for range runs {
-		s, size, err := a.benchSession(ctx, store, cfg)
+		s, size, err := a.benchSession(ctx, store, cfg, asked)
 		if err != nil {
 			return err
 		}
@@ -105,13 +110,13 @@ func (w *firstByte) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (a *app) benchSession(ctx context.Context, store template.Store, cfg *config.Config) (sample, int64, error) {
+func (a *app) benchSession(ctx context.Context, store template.Store, cfg *config.Config, asked *trust.Review) (sample, int64, error) {
 	begin := time.Now()
 	p, err := a.project(ctx)
 	if err != nil {
 		return sample{}, 0, err
 	}
-	spec, err := a.sessionSpec(p, cfg, guest.Session{Mode: guest.Exec, Command: []string{"uname", "-a"}})
+	spec, err := a.sessionSpec(p, cfg, asked, guest.Session{Mode: guest.Exec, Command: []string{"uname", "-a"}})
 	if err != nil {
 		return sample{}, 0, err
 	}

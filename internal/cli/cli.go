@@ -136,7 +136,7 @@ what follows -- goes to Claude in any case.`,
 	a.flags.register(root.PersistentFlags())
 	root.AddCommand(
 		a.agentCommand(), a.setupCommand(), a.shellCommand(),
-		a.infoCommand(), a.listCommand(), a.psCommand(), a.cleanCommand(), a.cleanAllCommand(), a.gcCommand(),
+		a.infoCommand(), a.trustCommand(), a.listCommand(), a.psCommand(), a.cleanCommand(), a.cleanAllCommand(), a.gcCommand(),
 		a.configCommand(), a.loginCommand(), a.doctorCommand(), a.benchCommand(), a.versionCommand(), a.keepSpareCommand(),
 	)
 	root.InitDefaultHelpFlag()

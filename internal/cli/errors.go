@@ -15,6 +15,7 @@ import (
 	"github.com/themouette/claude-vm/internal/project"
 	"github.com/themouette/claude-vm/internal/session"
 	"github.com/themouette/claude-vm/internal/template"
+	"github.com/themouette/claude-vm/internal/trust"
 	"github.com/themouette/claude-vm/internal/ui"
 )
 
@@ -96,6 +97,15 @@ func diagnose(err error) (code int, hint string) {
 	if _, ok := errors.AsType[*project.GitDirError](err); ok {
 		return codeRefused, "git's data lies outside the project and does not point back to it; for a repository made with --separate-git-dir, run: git config core.worktree \"$PWD\""
 	}
+	if errors.Is(err, trust.ErrLeadsOut) {
+		return codeRefused, ""
+	}
+	if asked, ok := errors.AsType[*askedError](err); ok {
+		if asked.refused {
+			return codeRefused, "say it in your own ~/.claude-vm.toml or on the command line, if you want it"
+		}
+		return codeRefused, "if that is all right, run: claude-vm trust"
+	}
 	if unknown, ok := errors.AsType[unknownCommandError](err); ok {
 		return codeUsage, fmt.Sprintf("did you mean claude-vm %s? To send the word to Claude: claude-vm -- %s", unknown.likely, unknown.word)
 	}
@@ -110,6 +120,7 @@ func diagnose(err error) (code int, hint string) {
 		code int
 		hint string
 	}{
+		{errStateExposed, codeRefused, "choose another folder with CLAUDE_VM_HOME"},
 		{mount.ErrSpec, codeUsage, ""},
 		{mount.ErrConflict, codeUsage, ""},
 		{network.ErrCertificates, codeUsage, "vm.ca_certificates names PEM files with certificates and nothing else in them"},

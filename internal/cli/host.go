@@ -50,12 +50,7 @@ func (a *app) here(ctx context.Context) (*project.Project, *config.Config, error
 	if err != nil {
 		return nil, nil, err
 	}
-	cfg, err := config.Load(config.Input{
-		Home: a.Home, Cwd: a.Dir, Environ: a.Env, NoFiles: a.flags.noConfig,
-		GlobalFile:  filepath.Join(a.Home, project.ConfigName),
-		ProjectFile: file,
-		Flags:       a.flags.values,
-	})
+	cfg, err := config.Load(a.input(file))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -63,6 +58,16 @@ func (a *app) here(ctx context.Context) (*project.Project, *config.Config, error
 		a.ui.Warn("%s (%s) has no effect yet", key, cfg.Origin(key))
 	}
 	return p, cfg, nil
+}
+
+// input is what the configuration is made of, with a project's file.
+func (a *app) input(file string) config.Input {
+	return config.Input{
+		Home: a.Home, Cwd: a.Dir, Environ: a.Env, NoFiles: a.flags.noConfig,
+		GlobalFile:  filepath.Join(a.Home, project.ConfigName),
+		ProjectFile: file,
+		Flags:       a.flags.values,
+	}
 }
 
 // store returns the instances, without looking for what it takes to start one.
@@ -106,11 +111,13 @@ func (a *app) sweep(ctx context.Context, store template.Store) {
 	if err != nil {
 		a.ui.Warn("removing left-over VMs: %v", err)
 	}
+	a.recoverGuard(ctx)
 }
 
 // tidy sweeps for a command that otherwise only looks at instances, and so can do without limactl.
 func (a *app) tidy(ctx context.Context) {
 	if orphans, _ := a.look().Orphans(); len(orphans) == 0 {
+		a.recoverGuard(ctx)
 		return
 	}
 	if store, err := a.store(ctx); err == nil {

@@ -30,6 +30,7 @@ type facts struct {
 	Scripts  []string       `json:"scripts"` // those that a session would run
 	Env      []string       `json:"env"`     // names only
 	Ports    map[string]int `json:"ports,omitempty"`
+	Asks     []string       `json:"asks,omitempty"` // what the project's files ask of the host, and whether they may have it
 	Claude   []string       `json:"claude"`
 }
 
@@ -71,12 +72,17 @@ func (a *app) infoCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			spec, err := a.sessionSpec(p, cfg, guest.Session{Mode: guest.Shell})
+			review, err := a.review(p, cfg)
+			if err != nil {
+				return err
+			}
+			spec, err := a.sessionSpec(p, cfg, review, guest.Session{Mode: guest.Shell})
 			if err != nil {
 				return err
 			}
 			f := facts{
 				Project: p.Main, Folder: spec.Command.Dir, Template: a.templateFacts(spec.Template),
+				Asks:   trustLines(a.consents().Read(p.Main), review),
 				Claude: append([]string{"claude"}, cfg.Defaults.Args()...),
 			}
 			if f.Config, err = p.ConfigFile(); err != nil {
@@ -85,7 +91,7 @@ func (a *app) infoCommand() *cobra.Command {
 			for _, m := range spec.Mounts {
 				f.Mounts = append(f.Mounts, mountFacts(m))
 			}
-			setup, err := templateSpec(a.Home, p, cfg, nil)
+			setup, err := templateSpec(a.Home, p, cfg, review, nil)
 			if err != nil {
 				return err
 			}
@@ -171,6 +177,9 @@ func (a *app) printFacts(f facts, mounts []mount.Mount) error {
 	}
 	for _, host := range slices.Sorted(maps.Keys(f.Ports)) {
 		line("port", fmt.Sprintf("127.0.0.1:%s is %d in the VM", host, f.Ports[host]))
+	}
+	for _, ask := range f.Asks {
+		line("asks for", ask)
 	}
 	line("env", strings.Join(f.Env, " "))
 	line("runs", strings.Join(f.Claude, " "))

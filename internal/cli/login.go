@@ -78,7 +78,11 @@ func (a *app) login(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	spec, err := a.sessionSpec(p, cfg, guest.Session{Mode: guest.Exec, Command: append([]string{"claude", "auth", "login"}, args...)})
+	asked, err := a.review(p, cfg) // and gets nothing of it
+	if err != nil {
+		return err
+	}
+	spec, err := a.sessionSpec(p, cfg, asked, guest.Session{Mode: guest.Exec, Command: append([]string{"claude", "auth", "login"}, args...)})
 	if err != nil {
 		return err
 	}
@@ -127,7 +131,11 @@ func (a *app) anyTemplate(ctx context.Context, store template.Store, p *project.
 			return name, nil
 		}
 	}
-	return names[0], a.ensureTemplate(ctx, store, p, cfg)
+	asked, err := a.agreed(ctx, p, cfg)
+	if err != nil {
+		return "", err
+	}
+	return names[0], a.ensureTemplate(ctx, store, p, cfg, asked)
 }
 
 func (a *app) saidKept(store loginStore, login claude.Login) error {

@@ -2,25 +2,25 @@ package cli
 
 import (
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 
 	"github.com/themouette/claude-vm/internal/config"
 	"github.com/themouette/claude-vm/internal/guest"
+	"github.com/themouette/claude-vm/internal/trust"
 )
 
 // readScripts reads what is to run in the VM, in its order: the scripts that are found by their names, those that are
 // there; the ones that the configuration files name; the phases; those of the command line. A script that is named twice
 // runs once.
-func readScripts(found []string, asked []config.Item, phases []config.Phase) (scripts []guest.Script, err error) {
+func readScripts(reviewed *trust.Review, found []string, asked []config.Item, phases []config.Phase) (scripts []guest.Script, err error) {
 	var seen []string
 	add := func(path string) error {
 		if slices.Contains(seen, path) {
 			return nil
 		}
 		seen = append(seen, path)
-		content, err := os.ReadFile(path)
+		content, err := reviewed.Script(path)
 		if err != nil {
 			return usageError{"claude-vm", err}
 		}
@@ -28,7 +28,7 @@ func readScripts(found []string, asked []config.Item, phases []config.Phase) (sc
 		return nil
 	}
 	for _, path := range found {
-		if _, err := os.Stat(path); err != nil {
+		if trust.Missing(path) {
 			continue
 		}
 		if err := add(path); err != nil {
@@ -44,7 +44,7 @@ func readScripts(found []string, asked []config.Item, phases []config.Phase) (sc
 		}
 	}
 	for _, p := range phases {
-		script, err := readPhase(p)
+		script, err := readPhase(reviewed, p)
 		if err != nil {
 			return nil, err
 		}
@@ -59,7 +59,7 @@ func readScripts(found []string, asked []config.Item, phases []config.Phase) (sc
 }
 
 // readPhase reads the files of a phase.
-func readPhase(p config.Phase) (guest.Script, error) {
+func readPhase(reviewed *trust.Review, p config.Phase) (guest.Script, error) {
 	phase := &guest.Phase{When: p.When, Source: p.Source, ContinueOnError: p.ContinueOnError}
 	for _, name := range slices.Sorted(maps.Keys(p.Env)) {
 		phase.Env = append(phase.Env, name+"="+p.Env[name])
@@ -68,7 +68,7 @@ func readPhase(p config.Phase) (guest.Script, error) {
 		phase.Parts = append(phase.Parts, p.Script)
 	}
 	for _, file := range p.ScriptFiles {
-		content, err := os.ReadFile(file.Value)
+		content, err := reviewed.Script(file.Value)
 		if err != nil {
 			return guest.Script{}, usageError{"claude-vm", err}
 		}

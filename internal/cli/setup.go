@@ -12,6 +12,7 @@ import (
 	"github.com/themouette/claude-vm/internal/project"
 	"github.com/themouette/claude-vm/internal/state"
 	"github.com/themouette/claude-vm/internal/template"
+	"github.com/themouette/claude-vm/internal/trust"
 	"github.com/themouette/claude-vm/internal/ui"
 )
 
@@ -40,6 +41,10 @@ project, those of the configuration, its phases, those of the command line. Fold
 			if err != nil {
 				return err
 			}
+			asked, err := a.agreed(ctx, p, cfg)
+			if err != nil {
+				return err
+			}
 			if _, err := a.findGPG(ctx, p, cfg); err != nil { // what no session could use need not be built
 				return err
 			}
@@ -47,7 +52,7 @@ project, those of the configuration, its phases, those of the command line. Fold
 			if err != nil {
 				return err
 			}
-			spec, err := templateSpec(a.Home, p, cfg, mounts)
+			spec, err := templateSpec(a.Home, p, cfg, asked, mounts)
 			if err != nil {
 				return err
 			}
@@ -71,7 +76,7 @@ project, those of the configuration, its phases, those of the command line. Fold
 }
 
 // templateSpec says what a template is to be made of, Claude Code and what depends on the host aside.
-func templateSpec(home string, p *project.Project, cfg *config.Config, mounts [][]mount.Mount) (spec template.Spec, err error) {
+func templateSpec(home string, p *project.Project, cfg *config.Config, asked *trust.Review, mounts [][]mount.Mount) (spec template.Spec, err error) {
 	spec = template.Spec{
 		Project: p, Image: cfg.VM.Image, DiskGB: cfg.VM.Disk, MemoryGB: cfg.VM.Memory, CPUs: cfg.VM.CPUs, MountType: cfg.VM.MountType,
 	}
@@ -84,8 +89,8 @@ func templateSpec(home string, p *project.Project, cfg *config.Config, mounts []
 	if spec.Mounts, err = mount.Resolve(nil, mounts...); err != nil {
 		return spec, err
 	}
-	spec.Scripts, err = readScripts([]string{
-		filepath.Join(home, ".claude-vm.setup.sh"), filepath.Join(p.Root, ".claude-vm.setup.sh"),
+	spec.Scripts, err = readScripts(asked, []string{
+		filepath.Join(home, setupScript), filepath.Join(p.Root, setupScript),
 	}, cfg.Setup.Scripts, cfg.Phase.Setup)
 	return spec, err
 }

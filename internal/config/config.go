@@ -36,7 +36,7 @@ type Config struct {
 	Ports    []Port
 	Claude   Claude
 	Standby  Standby
-	Later
+	Guard    Guard
 
 	origins map[string]Origin
 }

@@ -87,7 +87,7 @@ func TestDefaults(t *testing.T) {
 		VM:      VM{Disk: 20, Memory: 8, Image: "template:debian-13", Accel: "auto", MountType: "auto", Proxy: "host"},
 		Claude:  Claude{Version: "latest", Source: "auto"},
 		Standby: Standby{Count: 1, TTL: 30 * time.Minute},
-		Later:   Later{Guard: Guard{Git: "restore"}},
+		Guard:   Guard{Git: "restore"},
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(Config{})); diff != "" {
 		t.Error(diff)

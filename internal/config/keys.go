@@ -51,7 +51,7 @@ func (c *Config) keys() []key {
 		{path: "phase.runtime", value: tables[Phase, *Phase]{&c.Phase.Runtime}, doc: "A named piece of the start of each session."},
 	}...)
 	keys = append(keys, c.Standby.keys()...)
-	return append(keys, c.Later.keys()...)
+	return append(keys, c.Guard.keys()...)
 }
 
 func (p *Port) keys() []key {

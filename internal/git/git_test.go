@@ -183,12 +183,24 @@ func TestRepositoryRunsNothing(t *testing.T) {
 		w.git(dir, "config", "core.hooksPath", w.mkdir("hooks"))
 	}
 	w.write("evil/.gitattributes", "* filter=x diff=x\n", 0o600)
+	w.write("included", "[core]\n\tfsmonitor = "+canary+"\n\tpager = "+canary+"\n[hook \"x\"]\n\tcommand = "+canary+"\n\tevent = pre-command\n", 0o600)
+	w.git("evil", "config", "include.path", w.path("included"))
+	w.git("evil", "config", "includeIf.gitdir:**.path", w.path("included"))
+	w.git("", "init", "-q", "--bare", "evil/embedded")
+	w.git("evil/embedded", "config", "core.fsmonitor", canary)
 	for _, hook := range []string{"post-index-change", "post-checkout", "reference-transaction", "pre-auto-gc", "fsmonitor-watchman"} {
 		w.write("hooks/"+hook, "#!/bin/sh\n"+canary+" hook\n", 0o700)
 	}
 
-	client := git.Client{Env: w.env}
-	for _, dir := range []string{"evil", "evil/sub", "evil/.git", "evil/.git/modules/sub"} {
+	env := w.env
+	for _, name := range []string{
+		"GIT_PAGER", "GIT_EDITOR", "GIT_SSH_COMMAND", "GIT_ASKPASS", "GIT_EXTERNAL_DIFF", "GIT_PROXY_COMMAND", "GIT_SEQUENCE_EDITOR", "GIT_TRACE2",
+	} {
+		env = append(env, name+"="+canary)
+	}
+	env = append(env, "GIT_CONFIG_PARAMETERS='core.fsmonitor="+canary+"'")
+	client := git.Client{Env: env}
+	for _, dir := range []string{"evil", "evil/sub", "evil/.git", "evil/.git/modules/sub", "evil/embedded"} {
 		if _, err := client.Discover(t.Context(), w.path(dir)); err != nil {
 			t.Error(err)
 		}
@@ -203,5 +215,23 @@ func TestRepositoryRunsNothing(t *testing.T) {
 	_ = proc.Run(t.Context(), trapped) // fails or not: the canary is no good file system monitor
 	if _, err := os.Stat(w.path("touched")); err != nil {
 		t.Errorf("an ordinary git did not run the canary: %v", err)
+	}
+}
+
+// TestUserRefusesBareRepositories has a user whom git protects from repositories in repositories: we still find ours, and
+// of the others no more than where they are.
+func TestUserRefusesBareRepositories(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("home/.gitconfig", "[safe]\n\tbareRepository = explicit\n", 0o600)
+	w.git("", "init", "-q", "main")
+	w.git("main", "commit", "-q", "--allow-empty", "-m", "x")
+	w.git("main", "worktree", "add", "-q", "../linked")
+	got, err := git.Client{Env: w.env}.Discover(t.Context(), w.path("linked"))
+	if err != nil || got.CommonDir != w.path("main/.git") {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if got, err := (git.Client{Env: w.env}).Discover(t.Context(), w.path("main/.git")); err != nil || got.GitDir != w.path("main/.git") {
+		t.Errorf("got %+v, %v", got, err)
 	}
 }

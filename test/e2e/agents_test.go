@@ -93,8 +93,10 @@ func TestAgentsAndNetwork(t *testing.T) {
 
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
 	defer cancel()
-	if out, err := w.command(ctx, "setup").CombinedOutput(); err != nil {
-		t.Fatalf("setup: %v: %s", err, out)
+	for _, command := range [][]string{{"trust", "--yes"}, {"setup"}} {
+		if out, err := w.command(ctx, command...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v: %s", command, err, out)
+		}
 	}
 	t.Cleanup(func() { _ = w.command(context.Background(), "clean").Run() })
 	if !proxy.passed("/dists/") {

@@ -74,8 +74,10 @@ writable = false
 	w.git(t, main, "commit", "-q", "-m", "first")
 	w.git(t, main, "worktree", "add", "-q", tree)
 
-	if r := w.runIn(t, main, "", "setup"); r.code != 0 {
-		t.Fatalf("setup: code %d", r.code)
+	for _, command := range [][]string{{"trust", "--yes"}, {"setup"}} {
+		if r := w.runIn(t, main, "", command...); r.code != 0 {
+			t.Fatalf("%v: code %d", command, r.code)
+		}
 	}
 	defer w.runIn(t, main, "", "clean", "--yes")
 	w.gone(t)

@@ -1,0 +1,115 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/themouette/claude-vm/internal/config"
+	"github.com/themouette/claude-vm/internal/guard"
+	"github.com/themouette/claude-vm/internal/project"
+	"github.com/themouette/claude-vm/internal/ui"
+)
+
+const (
+	// guardTime is how long putting a repository right may wait for another claude-vm, whatever has ended the session.
+	guardTime = time.Minute
+	// maxFiles and maxFindings are how many lines one message has.
+	maxFiles    = 10
+	maxFindings = 50
+)
+
+func (a *app) guards() guard.Store {
+	return guard.Store{Dir: filepath.Join(string(a.state()), "state", "guard"), Locks: a.state()}
+}
+
+// guardGit notes how the project's git data is before a session. The function that it returns puts right what the session
+// has done to it, and tells.
+func (a *app) guardGit(ctx context.Context, p *project.Project, cfg *config.Config) (end func(), err error) {
+	if cfg.Guard.Git == "off" {
+		return func() {}, nil
+	}
+	watch, earlier, err := a.guards().Begin(ctx, guard.Site{Root: p.Root, GitDirs: p.GitDirs, Main: p.Main}, cfg.Guard.Git == "restore")
+	a.reportGuard(earlier, true)
+	if err != nil {
+		return nil, err
+	}
+	return func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), guardTime)
+		defer cancel()
+		report, err := watch.End(ctx)
+		a.reportGuard([]guard.Report{report}, false)
+		if err != nil {
+			a.ui.Warn("guarding git's data: %v", err)
+		}
+	}, nil
+}
+
+// recoverGuard puts right what sessions left whose claude-vm was killed.
+func (a *app) recoverGuard(ctx context.Context) {
+	reports, err := a.guards().Recover(ctx)
+	a.reportGuard(reports, true)
+	if err != nil {
+		a.ui.Warn("guarding git's data: %v", err)
+	}
+}
+
+// lines is text of several lines that nothing from outside has broken.
+type lines []string
+
+func (l lines) String() string { return strings.Join(l, "\n") }
+
+// reportGuard tells what sessions did to repositories.
+func (a *app) reportGuard(reports []guard.Report, killed bool) {
+	for _, r := range reports {
+		who := "this session"
+		if killed {
+			who = "a session in " + ui.Sanitize(r.Root) + " whose claude-vm was killed"
+		}
+		text := lines{"put back what " + who + " changed in git's data, where git could run it on this computer:"}
+		if !r.Fixed {
+			text = lines{who + " changed git's data, and git could run this on this computer (guard.git = \"warn\"):"}
+		}
+		for _, f := range r.Findings {
+			line := fmt.Sprintf("%s: %s", ui.Sanitize(shortPath(r.Root, f.Path)), ui.Sanitize(f.What))
+			if f.Err != nil {
+				line += fmt.Sprintf(" (STILL THERE: %s)", ui.Sanitize(f.Err.Error()))
+			}
+			text = append(text, line)
+		}
+		a.warnList(maxFindings, text)
+		a.warnList(maxFiles, slices.Concat(lines{who + " changed files that tools on this computer run by themselves; look at them first:"}, sanitized(r.Files)))
+		a.warnList(maxFiles, slices.Concat(lines{who + " made devices, or programs that run as their owner:"}, sanitized(r.Odd)))
+		if r.Partial {
+			a.ui.Warn("%s is too large to look at all of it: there may be more repositories in it whose configuration a session has changed", r.Root)
+		}
+	}
+}
+
+// warnList shows a heading and what belongs to it, if there is anything.
+func (a *app) warnList(most int, text lines) {
+	if most++; len(text) > most { // the heading
+		text = append(text[:most:most], fmt.Sprintf("and %d more", len(text)-most))
+	}
+	if len(text) > 1 {
+		a.ui.Warn("%v", text)
+	}
+}
+
+func sanitized(names []string) (clean lines) {
+	for _, name := range names {
+		clean = append(clean, ui.Sanitize(name))
+	}
+	return clean
+}
+
+// shortPath names a path as seen from a project, where it lies in it.
+func shortPath(root, path string) string {
+	if rel, err := filepath.Rel(root, path); err == nil && filepath.IsLocal(rel) {
+		return rel
+	}
+	return path
+}

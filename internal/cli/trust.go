@@ -1,0 +1,259 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/themouette/claude-vm/internal/config"
+	"github.com/themouette/claude-vm/internal/mount"
+	"github.com/themouette/claude-vm/internal/project"
+	"github.com/themouette/claude-vm/internal/trust"
+	"github.com/themouette/claude-vm/internal/ui"
+)
+
+// The scripts of a project that run without being named.
+const (
+	setupScript   = ".claude-vm.setup.sh"
+	runtimeScript = ".claude-vm.runtime.sh"
+)
+
+// errStateExposed is a state folder that a guest could write to: it could agree to anything itself.
+var errStateExposed = errors.New("the state folder lies in the project, where a VM could change it")
+
+// askedError is what a project asks of the host while nobody has agreed, or that it cannot have.
+type askedError struct {
+	project  string
+	requests []trust.Request
+	refused  bool
+}
+
+func (e *askedError) Error() string {
+	name := ui.Sanitize(e.project)
+	text := name + " asks for what you have not agreed to:"
+	switch {
+	case e.refused:
+		text = name + " asks for what a project's files cannot have:"
+	case len(e.requests) == 0:
+		text = "you did not agree to what " + name + " asks for" // and it was shown before
+	}
+	for _, q := range e.requests {
+		text += "\n" + requestLine(q)
+	}
+	return text
+}
+
+func requestLine(q trust.Request) string {
+	line := fmt.Sprintf("%s (%s)", ui.Sanitize(q.What), ui.Sanitize(q.Origin))
+	if q.Refused != "" {
+		line += ": " + ui.Sanitize(q.Refused)
+	}
+	return line
+}
+
+func (a *app) consents() trust.Store {
+	return trust.Store{Dir: filepath.Join(string(a.state()), "state", "trust")}
+}
+
+// review looks at what the project asks of the host.
+func (a *app) review(p *project.Project, cfg *config.Config) (*trust.Review, error) {
+	file, err := p.ConfigFile()
+	if err != nil {
+		return nil, err
+	}
+	place := trust.Place{Root: p.Root, Home: a.Home, State: string(a.state())}
+	if file != "" {
+		place.Dir = filepath.Dir(file)
+	}
+	without, err := config.Load(a.input(""))
+	if err != nil {
+		return nil, err
+	}
+	var flags []config.Setting
+	for _, spec := range a.flags.mounts {
+		m, err := mount.ParseSpec(spec, a.Home)
+		if err != nil {
+			return nil, err
+		}
+		flags = append(flags, config.Setting{Key: "mounts", Origin: config.Origin{Layer: config.Flag, Name: "--mount"}, Fields: []config.Setting{
+			{Key: "location", Value: m.Host}, {Key: "writable", Value: fmt.Sprint(m.Writable)},
+		}})
+	}
+	return trust.Examine(place, cfg, without, foundScripts(a.Home, p), flags...), nil
+}
+
+// foundScripts returns where the scripts lie that run without being named, if they are there.
+func foundScripts(home string, p *project.Project) []string {
+	return []string{filepath.Join(home, setupScript), filepath.Join(p.Root, setupScript), filepath.Join(p.Root, runtimeScript)}
+}
+
+// agreed looks at what the project asks of the host, and makes sure that the user has agreed to it.
+func (a *app) agreed(ctx context.Context, p *project.Project, cfg *config.Config) (*trust.Review, error) {
+	if trust.Holds(p.Root, string(a.state())) {
+		return nil, fmt.Errorf("%w: %s", errStateExposed, a.state())
+	}
+	review, err := a.review(p, cfg)
+	if err != nil {
+		return nil, err
+	}
+	if refused := review.Refused(); len(refused) > 0 {
+		return nil, &askedError{p.Main, refused, true}
+	}
+	known := a.consents().Read(p.Main)
+	if known.Covers(review) {
+		return review, nil
+	}
+	unagreed := &askedError{p.Main, review.Requests, false}
+	yes, err := a.askTrust(ctx, known, unagreed, review)
+	switch {
+	case errors.Is(err, ui.ErrNotInteractive):
+		return nil, unagreed
+	case err != nil:
+		return nil, err
+	case !yes:
+		return nil, &askedError{project: p.Main}
+	}
+	return review, a.consents().Agree(p.Main, review, time.Now())
+}
+
+// askTrust shows what is asked for and asks whether that is all right.
+func (a *app) askTrust(ctx context.Context, known trust.Project, asked *askedError, review *trust.Review) (bool, error) {
+	if !isTerminal(a.Stdin) || !isTerminal(a.Stderr) {
+		return false, ui.ErrNotInteractive
+	}
+	a.ui.Warn("%v", asked)
+	if len(known.Consents) > 0 {
+		added, removed := known.Changes(review)
+		for _, what := range added {
+			a.ui.Info("new since you agreed: %s", what)
+		}
+		for _, what := range removed {
+			a.ui.Info("no longer asked for: %s", what)
+		}
+	}
+	return a.ui.Confirm(ctx, "Let it have that?", false)
+}
+
+func (a *app) trustCommand() *cobra.Command {
+	var show, revoke, yes bool
+	cmd := &cobra.Command{
+		Use:   "trust [--show | --revoke | --yes]",
+		Short: "Agree to what this project's files ask of your computer",
+		Long: `Agree to what this project's files ask of your computer.
+
+What a project says about the inside of the VM is its own affair. Folders and scripts outside of
+the project, ports, the GnuPG agent and the like have no effect until you have agreed. You agree to
+what is asked now, scripts with what they say: after a change you are asked again.`,
+		Example: "  claude-vm trust\n  claude-vm trust --show",
+		Args:    noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx := cmd.Context()
+			if revoke { // even where the configuration cannot be read
+				p, err := a.project(ctx)
+				if err != nil {
+					return err
+				}
+				return a.revokeTrust(p)
+			}
+			p, cfg, err := a.here(ctx)
+			if err != nil {
+				return err
+			}
+			review, err := a.review(p, cfg)
+			if err != nil {
+				return err
+			}
+			if show {
+				return a.showTrust(p, review)
+			}
+			return a.giveTrust(ctx, p, review, yes)
+		},
+	}
+	cmd.Flags().BoolVar(&show, "show", false, "tell what is asked for and what was agreed to")
+	cmd.Flags().BoolVar(&revoke, "revoke", false, "take back every agreement for this project")
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "agree without being asked")
+	cmd.MarkFlagsMutuallyExclusive("show", "revoke", "yes")
+	return cmd
+}
+
+func (a *app) giveTrust(ctx context.Context, p *project.Project, review *trust.Review, yes bool) error {
+	if refused := review.Refused(); len(refused) > 0 {
+		return &askedError{p.Main, refused, true}
+	}
+	known := a.consents().Read(p.Main)
+	switch {
+	case len(review.Requests) == 0:
+		return a.print("nothing is asked for\n")
+	case known.Covers(review):
+		return a.print("you have agreed already\n")
+	}
+	asked := &askedError{p.Main, review.Requests, false}
+	if yes {
+		a.ui.Info("%v", asked)
+	} else {
+		answer, err := a.askTrust(ctx, known, asked, review)
+		if errors.Is(err, ui.ErrNotInteractive) {
+			return asked
+		}
+		if err != nil {
+			return err
+		}
+		if !answer {
+			return a.print("nothing was agreed to\n")
+		}
+	}
+	if err := a.consents().Agree(p.Main, review, time.Now()); err != nil {
+		return err
+	}
+	return a.print("agreed\n")
+}
+
+func (a *app) revokeTrust(p *project.Project) error {
+	found, err := a.consents().Revoke(p.Main)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return a.print("nothing was agreed to\n")
+	}
+	return a.print("taken back\n")
+}
+
+func (a *app) showTrust(p *project.Project, review *trust.Review) error {
+	known := a.consents().Read(p.Main)
+	var failures []error
+	for _, line := range trustLines(known, review) {
+		failures = append(failures, a.print("%s\n", line))
+	}
+	if len(review.Requests) == 0 {
+		failures = append(failures, a.print("nothing is asked for\n"))
+	}
+	if len(known.Consents) > 0 {
+		_, removed := known.Changes(review)
+		for _, what := range removed {
+			failures = append(failures, a.print("no longer asked for: %s\n", ui.Sanitize(what)))
+		}
+		failures = append(failures, a.print("agreed last %s\n", ago(known.Consents[0].At)))
+	}
+	return errors.Join(failures...)
+}
+
+// trustLines describes each thing that is asked for, and whether it may be had.
+func trustLines(known trust.Project, review *trust.Review) (lines []string) {
+	covered := known.Covers(review)
+	for _, q := range review.Requests {
+		state := "not agreed"
+		switch {
+		case q.Refused != "":
+			state = "refused"
+		case covered:
+			state = "agreed"
+		}
+		lines = append(lines, state+": "+requestLine(q))
+	}
+	return lines
+}

@@ -1,0 +1,285 @@
+// Package guard keeps what a session writes into a repository's metadata from running on the host. Before the session it
+// notes what git would run and where git would look for more: hooks, configuration, attributes, the files that lead from one
+// git directory to another. Afterwards it puts back what has changed, and leaves what is harmless: commits, branches,
+// ordinary remotes. It also notes which files the session changed that other tools of the host run by themselves.
+//
+// It runs nothing, git included, and believes nothing that it reads: the guest may have written any of it. The notes lie on
+// the host, so that a session whose claude-vm was killed is put right by the next one. It must not know about virtual
+// machines, nor how the user is told.
+package guard
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/themouette/claude-vm/internal/state"
+)
+
+// Site is what a session lets a guest write to.
+type Site struct {
+	Root    string   // the working tree
+	GitDirs []string // git directories outside of it
+	Main    string   // the main checkout, where submodules may have their working trees
+}
+
+// Report is what a session did to a repository.
+type Report struct {
+	Root     string
+	Fixed    bool      // the findings were put back, where they have no error
+	Findings []Finding // in git's data
+	Files    []string  // changed, and run by tools of the host; relative to Root
+	Odd      []string  // setuid programs and devices; relative to Root
+	Partial  bool      // there was too much to look at all of it
+}
+
+// Store keeps the notes of the sessions that are running, and of those that were killed.
+type Store struct {
+	Dir   string
+	Locks state.Dir
+}
+
+const (
+	version = 1
+	// lockPrefix is that of the locks that say whose notes are still in use.
+	lockPrefix = "guard-"
+	// walkTime is how long a session may wait for a walk through its working tree. A larger one is walked through while
+	// the VM boots.
+	walkTime = 100 * time.Millisecond
+)
+
+// notes are what is kept of a session.
+type notes struct {
+	Version int       `json:"version"`
+	Root    string    `json:"root"`
+	Roots   []string  `json:"roots"` // where working trees and git directories may lie
+	Fix     bool      `json:"fix"`
+	Begun   time.Time `json:"begun"`
+	Areas   []*Area   `json:"areas"`
+}
+
+// Watch is a session that is being watched.
+type Watch struct {
+	store  Store
+	name   string
+	lock   *state.Lock
+	walked chan struct{} // closed when the working tree was walked through and the notes are complete
+	err    error         // of that
+	notes  notes
+}
+
+// Begin notes how a repository is before a session. The git data is noted when it returns; walking through the rest of a
+// large working tree goes on meanwhile. With fix false End only tells. Reports are of sessions that were killed.
+func (s Store) Begin(ctx context.Context, site Site, fix bool) (*Watch, []Report, error) {
+	gate, err := s.Locks.Lock(ctx, "guard", state.Exclusive)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer gate.Unlock()
+	reports, active, err := s.recover()
+	if err != nil {
+		return nil, reports, err
+	}
+	w := &Watch{store: s, name: strings.ToLower(rand.Text()[:12]), walked: make(chan struct{})}
+	w.notes = notes{Version: version, Root: site.Root, Fix: fix, Begun: time.Now(), Roots: append([]string{site.Root, site.Main}, site.GitDirs...)}
+	if w.lock, err = s.Locks.TryLock(lockPrefix+w.name, state.Exclusive); err != nil {
+		return nil, reports, err
+	}
+	var tree *scanner
+	for i, dir := range append([]string{site.Root}, site.GitDirs...) {
+		scan, err := newScanner(dir, i > 0)
+		if err != nil {
+			w.lock.Remove()
+			return nil, reports, fmt.Errorf("noting how %s is: %w", dir, err)
+		}
+		scan.repository()
+		inherit(scan.Area, active)
+		w.notes.Areas = append(w.notes.Areas, scan.Area)
+		if i == 0 {
+			tree = scan
+		} else {
+			scan.root.Close()
+		}
+	}
+	tree.Partial = true // until it is walked through
+	if err := w.save(); err != nil {
+		tree.root.Close()
+		w.lock.Remove()
+		return nil, reports, err
+	}
+	go func() {
+		defer tree.root.Close()
+		tree.Partial = false
+		tree.tree()
+		inherit(tree.Area, active)
+		w.err = w.save()
+		close(w.walked)
+	}()
+	select {
+	case <-w.walked:
+	case <-time.After(walkTime):
+	}
+	return w, reports, nil
+}
+
+func (s Store) file(name string) string { return filepath.Join(s.Dir, name+".json") }
+
+func (w *Watch) save() error { return state.WriteJSON(w.store.file(w.name), w.notes) }
+
+// inherit takes over what other sessions that are running have noted of an area: their guests may have changed it since.
+func inherit(area *Area, active []notes) {
+	for _, other := range active {
+		for _, theirs := range other.Areas {
+			known := func(rel string) (string, bool) { // the path in their area, if they have looked at what is there
+				their, err := filepath.Rel(theirs.Path, filepath.Join(area.Path, rel))
+				return their, err == nil && filepath.IsLocal(their) && (!theirs.Partial || slices.ContainsFunc(theirs.Dirs, func(dir string) bool {
+					return below(dir, their)
+				}))
+			}
+			for rel := range area.Nodes {
+				if their, ok := known(rel); ok {
+					if _, ok := theirs.Nodes[their]; !ok {
+						delete(area.Nodes, rel)
+					}
+				}
+			}
+			for their, n := range theirs.Nodes {
+				rel, err := filepath.Rel(area.Path, filepath.Join(theirs.Path, their))
+				if err == nil && filepath.IsLocal(rel) {
+					area.Nodes[rel] = n
+				}
+			}
+		}
+	}
+}
+
+// End compares the repository with what it was before the session and puts it right.
+func (w *Watch) End(ctx context.Context) (Report, error) {
+	<-w.walked
+	gate, err := w.store.Locks.Lock(ctx, "guard", state.Exclusive)
+	if err != nil {
+		w.lock.Unlock() // for the next command to see to it
+		return Report{}, err
+	}
+	defer gate.Unlock()
+	report := w.notes.end()
+	defer w.lock.Remove()
+	return report, errors.Join(w.err, os.Remove(w.store.file(w.name)))
+}
+
+// Recover puts right what killed sessions have left.
+func (s Store) Recover(ctx context.Context) ([]Report, error) {
+	if files, _ := filepath.Glob(s.file("*")); len(files) == 0 {
+		return nil, nil
+	}
+	gate, err := s.Locks.Lock(ctx, "guard", state.Exclusive)
+	if err != nil {
+		return nil, err
+	}
+	defer gate.Unlock()
+	reports, _, err := s.recover()
+	return reports, err
+}
+
+// recover ends the sessions whose owners are gone and returns the notes of the others.
+func (s Store) recover() (reports []Report, active []notes, err error) {
+	files, err := filepath.Glob(s.file("*"))
+	if err != nil {
+		return nil, nil, err
+	}
+	var failures []error
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".json")
+		var n notes
+		if err := state.ReadJSON(file, &n); err != nil || n.Version != version {
+			if !errors.Is(err, fs.ErrNotExist) {
+				failures = append(failures, fmt.Errorf("the notes %s about a session are of no use: %w", file, errors.Join(err, os.Remove(file))))
+			}
+			continue
+		}
+		lock, err := s.Locks.TryLock(lockPrefix+name, state.Exclusive)
+		if errors.Is(err, state.ErrLocked) {
+			active = append(active, n)
+			continue
+		}
+		if err != nil {
+			failures = append(failures, err)
+			continue
+		}
+		reports = append(reports, n.end())
+		failures = append(failures, os.Remove(file))
+		lock.Remove()
+	}
+	return reports, active, errors.Join(failures...)
+}
+
+// end compares what was noted with what is there.
+func (n notes) end() Report {
+	report := Report{Root: n.Root, Fixed: n.Fix}
+	looked := map[string]bool{} // git directories
+	scans := make([]*scanner, len(n.Areas))
+	for i, area := range n.Areas {
+		scan, err := newScanner(area.Path, area.Git)
+		if err != nil {
+			if !errors.Is(err, fs.ErrNotExist) {
+				report.Findings = append(report.Findings, Finding{area.Path, "cannot be looked at", err})
+			}
+			continue
+		}
+		defer scan.root.Close()
+		scan.since = n.Begun
+		scan.again(area)
+		for _, dir := range scan.Dirs {
+			looked[filepath.Join(area.Path, dir)] = true
+		}
+		scans[i] = scan
+	}
+	for i, area := range n.Areas {
+		scan := scans[i]
+		if scan == nil {
+			continue
+		}
+		report.Findings = append(report.Findings, compare(area, scan, looked, n.Roots, n.Fix)...)
+		report.Partial = report.Partial || scan.Partial
+		for _, rel := range slices.Sorted(maps.Keys(scan.Files)) {
+			if area.Files[rel] != scan.Files[rel] && !area.Partial {
+				report.Files = append(report.Files, rel)
+			}
+		}
+		report.Odd = append(report.Odd, scan.odd...)
+	}
+	slices.Sort(report.Odd)
+	return report
+}
+
+// again looks at an area that was looked at before.
+func (s *scanner) again(before *Area) {
+	s.repository()
+	for _, dir := range before.Dirs { // before anything else can use up what we are ready to look at
+		if info, err := s.root.Stat(dir); err == nil && info.IsDir() {
+			s.gitDir(dir)
+		}
+	}
+	for _, name := range before.Named {
+		s.digestAll(name)
+	}
+	if !s.Git {
+		s.tree()
+	}
+	if !before.Partial {
+		return
+	}
+	s.Partial = true // what is new to us may have been there before
+	maps.DeleteFunc(s.Nodes, func(rel string, _ Node) bool {
+		_, known := before.Nodes[rel]
+		return !known && rel != ".git" && !slices.ContainsFunc(before.Dirs, func(dir string) bool { return below(dir, rel) })
+	})
+}

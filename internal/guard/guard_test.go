@@ -1,0 +1,378 @@
+package guard
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/themouette/claude-vm/internal/proc"
+	"github.com/themouette/claude-vm/internal/state"
+)
+
+// world is a folder with a repository in it, and the notes about it elsewhere.
+type world struct {
+	testing.TB
+	root  string
+	store Store
+	env   []string
+}
+
+func newWorld(t testing.TB) world {
+	t.Helper()
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := world{t, filepath.Join(dir, "proj"), Store{Dir: filepath.Join(dir, "state/guard"), Locks: state.Dir(dir)}, []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "GIT_CONFIG_NOSYSTEM=1", "GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@b", "GIT_COMMITTER_NAME=a", "GIT_COMMITTER_EMAIL=a@b",
+	}}
+	if err := os.MkdirAll(w.root, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	w.git("init", "-q", "-b", "main")
+	w.git("commit", "-q", "--allow-empty", "-m", "one")
+	return w
+}
+
+func (w world) path(name string) string { return filepath.Join(w.root, name) }
+
+func (w world) git(args ...string) {
+	w.Helper()
+	if err := proc.Run(w.Context(), proc.Cmd{Argv: append([]string{"git"}, args...), Env: w.env, Dir: w.root}); err != nil {
+		w.Fatal(err)
+	}
+}
+
+func (w world) write(name, content string) {
+	w.Helper()
+	err := os.MkdirAll(filepath.Dir(w.path(name)), 0o755)
+	if err == nil {
+		err = os.WriteFile(w.path(name), []byte(content), 0o755)
+	}
+	if err != nil {
+		w.Fatal(err)
+	}
+}
+
+func (w world) begin(fix bool) *Watch {
+	w.Helper()
+	watch, _, err := w.store.Begin(w.Context(), Site{Root: w.root, Main: w.root}, fix)
+	if err != nil {
+		w.Fatal(err)
+	}
+	<-watch.walked
+	return watch
+}
+
+// end ends a watch and returns what it found, a line for each.
+func (w world) end(watch *Watch) (found []string) {
+	w.Helper()
+	report, err := watch.End(w.Context())
+	if err != nil {
+		w.Fatal(err)
+	}
+	return w.lines(report)
+}
+
+func (w world) lines(report Report) (found []string) {
+	for _, f := range report.Findings {
+		if f.Err != nil {
+			w.Errorf("%s: %v", f.Path, f.Err)
+		}
+		rel, _ := filepath.Rel(w.root, f.Path)
+		found = append(found, rel+": "+f.What)
+	}
+	return found
+}
+
+// snapshot returns everything in the repository's git data that is guarded.
+func (w world) snapshot() map[string]Node {
+	w.Helper()
+	s, err := newScanner(w.root, false)
+	if err != nil {
+		w.Fatal(err)
+	}
+	defer s.root.Close()
+	s.repository()
+	s.tree()
+	return s.Nodes
+}
+
+// essence leaves of nodes what can make git run something.
+func essence(nodes map[string]Node) map[string]Node {
+	harmless := judge("/p/.git", nil)
+	for rel, n := range nodes {
+		n.Mode &= 0o111
+		entries, err := parseConfig(n.Text)
+		if strings.HasPrefix(filepath.Base(rel), "config") && n.Kind == File && err == nil {
+			entries = slices.DeleteFunc(entries, func(e entry) bool { return e.comment != "" || harmless(e) })
+			n.Text = writeConfig(entries)
+			n.Mode = 0
+		}
+		nodes[rel] = n
+		if n.Kind == File && len(n.Text) == 0 {
+			delete(nodes, rel)
+		}
+	}
+	return nodes
+}
+
+func TestNothingToSay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write(".git/hooks/pre-commit", "exit 0\n")
+	watch := w.begin(true)
+	w.git("config", "user.name", "x")
+	w.git("remote", "add", "origin", "git@example.org:x.git")
+	w.git("switch", "-q", "-c", "work")
+	w.git("commit", "-q", "--allow-empty", "-m", "two")
+	w.git("branch", "--set-upstream-to", "main")
+	w.git("worktree", "add", "-q", "../elsewhere")
+	w.git("sparse-checkout", "set", "x")
+	w.git("sparse-checkout", "disable")
+	w.git("gc", "-q")
+	w.git("init", "-q", "inner")
+	w.git("clone", "-q", ".", "copy")
+	w.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", "./", "sub/one")
+	w.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "update", "--init", "--recursive")
+	if found := w.end(watch); len(found) > 0 {
+		t.Errorf("ordinary work is found fault with: %q", found)
+	}
+	w.git("-C", "sub/one", "status")
+}
+
+// TestAnythingIsPutBack plants any mixture of things and looks whether what git would run is what it was.
+func TestAnythingIsPutBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write(".git/hooks/pre-commit", "exit 0\n")
+	w.write(".git/hooks/_/helper", "exit 0\n")
+	w.git("config", "alias.x", "!y")
+	before := essence(w.snapshot())
+	places := []string{
+		".git/hooks/pre-commit", ".git/hooks/post-merge", ".git/hooks/_/helper", ".git/hooks/_/more", ".git/hooks/_", ".git/hooks", ".git/config", ".git/config.worktree",
+		".git/info/attributes", ".git/info", ".git/commondir", ".git/gitdir", ".git/objects/info/alternates", ".git/worktrees/x/commondir", ".git/worktrees",
+		".git/modules/a/config", ".git/modules/a/b/hooks/x", ".git/modules", "inner/.git", "inner/.git/config", "deep/er/.git/hooks/x",
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		watch := w.begin(true)
+		for range rapid.IntRange(1, 6).Draw(rt, "steps") {
+			place := w.path(rapid.SampledFrom(places).Draw(rt, "place"))
+			if os.MkdirAll(filepath.Dir(place), 0o755) != nil {
+				continue // it lies below a pipe, which nobody should open
+			}
+			switch rapid.SampledFrom([]string{"remove", "file", "config", "link", "inside", "dir", "pipe", "mode"}).Draw(rt, "what") {
+			case "remove":
+				_ = os.RemoveAll(place)
+			case "file":
+				_ = os.RemoveAll(place)
+				_ = os.WriteFile(place, []byte("#!/bin/sh\n"), 0o755)
+			case "config":
+				_ = os.RemoveAll(place)
+				_ = os.WriteFile(place, []byte("[core]\nfsmonitor = x\n"), 0o644)
+			case "link":
+				_ = os.RemoveAll(place)
+				_ = os.Symlink("/etc", place)
+			case "inside":
+				_ = os.RemoveAll(place)
+				_ = os.Symlink(w.root, place)
+			case "dir":
+				_ = os.RemoveAll(place)
+				_ = os.Mkdir(place, 0o755)
+			case "pipe":
+				_ = os.RemoveAll(place)
+				_ = syscall.Mkfifo(place, 0o644)
+			case "mode":
+				_ = os.Chmod(place, 0o777)
+			}
+		}
+		report, err := watch.End(w.Context())
+		if err != nil {
+			rt.Fatal(err)
+		}
+		for _, f := range report.Findings {
+			if f.Err != nil {
+				rt.Fatalf("%s: %s: %v", f.Path, f.What, f.Err)
+			}
+		}
+		after := essence(w.snapshot())
+		if diff := cmp.Diff(before, after); diff != "" {
+			rt.Fatalf("found %+v, and left\n%s", report.Findings, diff)
+		}
+		for _, place := range []string{"inner", "deep", ".git/modules", ".git/worktrees"} {
+			_ = os.RemoveAll(w.path(place))
+		}
+	})
+	if entries, _ := os.ReadDir("/etc/hooks"); len(entries) > 0 {
+		t.Error("something was written through a link")
+	}
+}
+
+func TestKilledSessionsAreMadeUpFor(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	killed := w.begin(true)
+	killed.lock.Unlock() // as the kernel does it
+	w.write(".git/hooks/post-commit", "x")
+	w.write("inner/.git/hooks/post-commit", "x")
+	reports, err := w.store.Recover(t.Context())
+	if err != nil || len(reports) != 1 {
+		t.Fatalf("%v, %v", reports, err)
+	}
+	if got, want := w.lines(reports[0]), []string{".git/hooks/post-commit: added", "inner/.git/hooks/post-commit: added"}; !slices.Equal(got, want) {
+		t.Errorf("found %q", got)
+	}
+	if reports, err := w.store.Recover(t.Context()); err != nil || len(reports) != 0 {
+		t.Errorf("a second time: %v, %v", reports, err)
+	}
+	// Notes that cannot be read are told of once.
+	if err := os.WriteFile(w.store.file("broken"), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.store.Recover(t.Context()); err == nil {
+		t.Error("broken notes went unnoticed")
+	}
+	if _, err := w.store.Recover(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestSessionsAtOnce: what one session has planted is not what the repository was like for the next, be that in the same
+// folder or in a repository inside of it.
+func TestSessionsAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.git("init", "-q", "inner")
+	first := w.begin(true)
+	w.write(".git/hooks/post-commit", "x")
+	w.write("inner/.git/hooks/post-commit", "x")
+	w.write("new/.git/hooks/post-commit", "x")
+	var watches []*Watch
+	for _, dir := range []string{".", "inner", "new"} {
+		watch, _, err := w.store.Begin(t.Context(), Site{Root: w.path(dir), Main: w.path(dir)}, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		watches = append(watches, watch)
+	}
+	if found := w.end(first); len(found) != 3 {
+		t.Errorf("found %q", found)
+	}
+	for _, watch := range watches {
+		w.end(watch)
+	}
+	for name := range w.snapshot() {
+		if strings.Contains(name, "hooks") {
+			t.Errorf("%s was put back", name)
+		}
+	}
+}
+
+func TestTellingOnly(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	watch := w.begin(false)
+	w.git("config", "core.pager", "x")
+	w.write(".git/hooks/post-commit", "x")
+	if found := w.end(watch); !slices.Equal(found, []string{".git/config: core.pager", ".git/hooks/post-commit: added"}) {
+		t.Errorf("found %q", found)
+	}
+	if _, err := os.Stat(w.path(".git/hooks/post-commit")); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestAnyAmountIsBounded has more of everything than anybody wants to look at.
+func TestAnyAmountIsBounded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write(".git/hooks/pre-commit", "exit 0\n")
+	watch := w.begin(true)
+	for i := range maxList + 1 {
+		w.write(fmt.Sprintf(".git/hooks/h%d", i), "")
+		w.write(fmt.Sprintf(".git/modules/m%d/HEAD", i), "")
+	}
+	w.write(".git/objects/info/alternates", "x")
+	for _, large := range []string{".git/config", ".git/hooks/pre-commit", ".git/objects/info/alternates"} {
+		if err := os.Truncate(w.path(large), 1<<40); err != nil {
+			t.Skip(err)
+		}
+	}
+	w.write(strings.Repeat("d/", maxDepth+2)+"x", "")
+	begin := time.Now()
+	report, err := watch.End(t.Context())
+	if err != nil || !report.Partial {
+		t.Errorf("%v, partial %v", err, report.Partial)
+	}
+	want := []string{
+		".git/config: not readable", fmt.Sprintf(".git/hooks: holds more than %d entries", maxList),
+		fmt.Sprintf(".git/modules: holds more than %d entries", maxList), ".git/objects/info/alternates: added",
+	}
+	if got := w.lines(report); !slices.Equal(got, want) {
+		t.Errorf("found %q", got)
+	}
+	if text, err := os.ReadFile(w.path(".git/hooks/pre-commit")); string(text) != "exit 0\n" {
+		t.Errorf("the user's hook: %q, %v", text, err)
+	}
+	w.git("status")
+	t.Logf("took %v", time.Since(begin))
+}
+
+func TestNotesAreForTheUserOnly(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	watch := w.begin(true)
+	err := filepath.WalkDir(w.store.Dir, func(path string, e fs.DirEntry, err error) error {
+		if info, _ := e.Info(); err == nil && info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s: %v", path, info.Mode())
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	w.end(watch)
+	if files, _ := os.ReadDir(w.store.Dir); len(files) > 0 {
+		t.Errorf("left behind: %v", files)
+	}
+}
+
+func TestRunsByItself(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{
+		".envrc", "a/.envrc", ".vscode/tasks.json", ".vscode/settings.json", ".idea/x.xml", ".devcontainer/devcontainer.json", ".claude/settings.local.json", ".mcp.json",
+		"web/package.json", "Makefile", ".github/workflows/ci.yml", ".husky/pre-commit", ".pre-commit-config.yaml", "tests/conftest.py", ".tool-versions", "mise.toml",
+	} {
+		if !runsByItself(name) {
+			t.Errorf("%s is not listed", name)
+		}
+	}
+	for _, name := range []string{"main.go", "README.md", ".github/CODEOWNERS", "docs/Makefile.md"} {
+		if runsByItself(name) {
+			t.Errorf("%s is listed", name)
+		}
+	}
+}
+
+func BenchmarkGuard(b *testing.B) {
+	w := newWorld(b)
+	for i := range 5000 {
+		w.write(fmt.Sprintf("src/d%d/e%d/file%d.go", i%50, i%250, i), "package x\n")
+	}
+	for b.Loop() {
+		begin := time.Now()
+		watch := w.begin(true)
+		begun := time.Since(begin)
+		w.end(watch)
+		b.ReportMetric(float64(begun.Microseconds())/1000, "ms/begin")
+	}
+}

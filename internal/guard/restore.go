@@ -1,0 +1,267 @@
+package guard
+
+import (
+	"crypto/rand"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Finding is one thing in git's data that a session changed and that git, or who uses it, could be made to run.
+type Finding struct {
+	Path string // absolute
+	What string // added, changed, removed, or the key of a configuration
+	Err  error  // why it could not be put back
+}
+
+// compare finds what has changed in an area in a way that matters, and puts it back if fix says so. It knows of no symbolic
+// link that leads out of the area, since all paths go through the scanner's root.
+// The git directories that are looked at, here or in another area, may be led to from elsewhere.
+func compare(before *Area, now *scanner, looked map[string]bool, roots []string, fix bool) []Finding {
+	c := &comparison{before: before, now: now, looked: looked, roots: roots, fix: fix}
+	paths := slices.Sorted(maps.Keys(before.Nodes))
+	for rel := range now.Nodes {
+		if _, known := before.Nodes[rel]; !known {
+			paths = append(paths, rel)
+		}
+	}
+	slices.Sort(paths) // a folder comes before what is in it
+	for _, rel := range paths {
+		if !slices.ContainsFunc(c.replaced, func(top string) bool { return below(top, rel) }) {
+			c.path(rel)
+		}
+	}
+	return c.findings
+}
+
+type comparison struct {
+	before   *Area
+	now      *scanner
+	looked   map[string]bool
+	roots    []string
+	fix      bool
+	replaced []string // folders that were dealt with as a whole
+	findings []Finding
+}
+
+func (c *comparison) found(rel, what string, err error) {
+	c.findings = append(c.findings, Finding{filepath.Join(c.before.Path, rel), what, err})
+}
+
+// below says whether a path is a folder or lies in it.
+func below(dir, rel string) bool { return dir == "." || rel == dir || strings.HasPrefix(rel, dir+"/") }
+
+// forget takes it that nothing is below a path any more: what was seen there was seen through a link that is gone.
+func (c *comparison) forget(rel string) {
+	maps.DeleteFunc(c.now.Nodes, func(name string, _ Node) bool { return name != rel && below(rel, name) })
+}
+
+func (c *comparison) path(rel string) {
+	was, known := c.before.Nodes[rel]
+	is, there := c.now.Nodes[rel]
+	if known && there && was.same(is) || !known && !there {
+		return
+	}
+	switch base := path.Base(rel); {
+	case there && is.Kind == Many:
+		c.folder(rel)
+	case base == "config" || base == "config.worktree":
+		c.config(rel, was, is, known, there)
+	case !known && c.isPlain(rel, is):
+	case !known:
+		what := "added"
+		if is.Kind == Link {
+			what = fmt.Sprintf("added, a symbolic link to %q", is.Text)
+		}
+		c.found(rel, what, c.mend(func() error {
+			c.forget(rel)
+			return c.now.root.RemoveAll(rel)
+		}))
+	case !there && !c.stands(rel):
+		// The repository that it belonged to is gone, and with it whatever could run.
+	case !there:
+		if was.Kind == Many {
+			return
+		}
+		c.found(rel, "removed", c.mend(func() error { return c.put(rel, was) }))
+	default:
+		c.found(rel, "changed", c.mend(func() error { return c.put(rel, was) }))
+	}
+}
+
+// mend carries something out if this is what was asked for.
+func (c *comparison) mend(do func() error) error {
+	if !c.fix {
+		return nil
+	}
+	return do()
+}
+
+// isPlain says whether something new is as git makes it: the files of a new worktree or of a new submodule.
+func (c *comparison) isPlain(rel string, n Node) bool {
+	if n.Kind != File {
+		return false
+	}
+	text := strings.TrimRight(string(n.Text), "\r\n")
+	dir, base := path.Split(rel)
+	worktree := path.Base(path.Dir(path.Clean(dir))) == "worktrees"
+	switch {
+	case base == "commondir":
+		return worktree && text == "../.."
+	case base == "gitdir":
+		return worktree
+	case strings.EqualFold(base, ".git"):
+		target, ok := strings.CutPrefix(text, "gitdir: ")
+		if !ok {
+			return false
+		}
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(c.before.Path, dir) + string(filepath.Separator) + target
+		}
+		target, err := filepath.EvalSymlinks(target)
+		return err == nil && c.looked[target]
+	}
+	return false
+}
+
+// stands says whether the git directory that a path belongs to is still there.
+func (c *comparison) stands(rel string) bool {
+	for dir := path.Dir(rel); ; dir = path.Dir(dir) {
+		if slices.Contains(c.before.Dirs, dir) {
+			info, err := c.now.root.Lstat(path.Join(dir, "HEAD"))
+			return err == nil && info.Mode().IsRegular()
+		}
+		if dir == "." {
+			return false // a .git file: without it there is no repository
+		}
+	}
+}
+
+// put makes a path what it was.
+func (c *comparison) put(rel string, was Node) error {
+	root := c.now.root
+	c.forget(rel)
+	if info, err := root.Lstat(rel); err == nil && (info.IsDir() || was.Kind != File) {
+		if err := c.aside(rel); err != nil {
+			return err
+		}
+	}
+	switch was.Kind {
+	case File:
+		return write(root, rel, was.Text, was.Mode)
+	case Link:
+		if err := root.MkdirAll(path.Dir(rel), 0o755); err != nil {
+			return err
+		}
+		return root.Symlink(string(was.Text), rel)
+	}
+	return fmt.Errorf("what was there (%s) is not kept; what came in its place is gone", was.Kind)
+}
+
+// aside takes something out of the way that may hold work: a folder gets another name, everything else goes.
+func (c *comparison) aside(rel string) error {
+	info, err := c.now.root.Lstat(rel)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return c.now.root.Remove(rel)
+	}
+	c.replaced = append(c.replaced, rel)
+	return c.now.root.Rename(rel, rel+".from-session-"+strings.ToLower(rand.Text()[:8]))
+}
+
+// folder puts back a folder in which there is more than anybody wants to look at: at once, however much it is.
+func (c *comparison) folder(rel string) {
+	err := c.mend(func() error {
+		if err := c.aside(rel); err != nil {
+			return err
+		}
+		for _, name := range slices.Sorted(maps.Keys(c.before.Nodes)) {
+			if n := c.before.Nodes[name]; strings.HasPrefix(name, rel+"/") && n.Kind != Many {
+				if err := c.put(name, n); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	c.replaced = append(c.replaced, rel)
+	c.found(rel, fmt.Sprintf("holds more than %d entries", maxList), err)
+}
+
+// config puts back those keys of a configuration that matter. One that cannot be read is put back as a whole.
+func (c *comparison) config(rel string, was, is Node, known, there bool) {
+	if known && was.Kind != File || there && is.Kind != File {
+		c.replace(rel, was, known, there)
+		return
+	}
+	if !there && !c.stands(rel) {
+		return
+	}
+	dir := filepath.Join(c.before.Path, path.Dir(rel))
+	merged, keys, err := mergeConfig(was.Text, is.Text, judge(dir, c.roots))
+	if err != nil {
+		c.replace(rel, was, known, there)
+		return
+	}
+	mode := fs.FileMode(0o644)
+	if known {
+		mode = was.Mode
+	}
+	const others = 0o022
+	if known && there && is.Mode&^was.Mode&others != 0 && len(keys) == 0 {
+		merged, keys = is.Text, []string{"others may write to it"}
+	}
+	if len(keys) == 0 {
+		return
+	}
+	err = c.mend(func() error { return write(c.now.root, rel, merged, mode) })
+	for _, key := range keys {
+		c.found(rel, key, err)
+	}
+}
+
+// replace puts a configuration back as a whole, or removes one that was not there.
+func (c *comparison) replace(rel string, was Node, known, there bool) {
+	if !known {
+		c.found(rel, "added, and not readable", c.mend(func() error { return c.now.root.RemoveAll(rel) }))
+		return
+	}
+	what := "not readable"
+	if !there {
+		what = "removed"
+	}
+	c.found(rel, what, c.mend(func() error { return c.put(rel, was) }))
+}
+
+// write replaces a file in one step, whatever stands there: a link is replaced and not followed.
+func write(root *os.Root, rel string, text []byte, mode fs.FileMode) error {
+	if err := root.MkdirAll(path.Dir(rel), 0o755); err != nil {
+		return err
+	}
+	temp := path.Join(path.Dir(rel), ".claude-vm-"+strings.ToLower(rand.Text()[:8]))
+	f, err := root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	if chmod := f.Chmod(mode); err == nil {
+		err = chmod
+	}
+	if closed := f.Close(); err == nil {
+		err = closed
+	}
+	if err == nil {
+		err = root.Rename(temp, rel)
+	}
+	if err != nil {
+		_ = root.Remove(temp)
+	}
+	return err
+}

@@ -1,0 +1,410 @@
+package guard
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Bounds for what a guest may have left. What is beyond them is replaced as a whole or reported, never read.
+const (
+	maxText  = 4 << 20  // bytes of one file that are kept
+	maxTotal = 64 << 20 // bytes of all of them
+	maxList  = 2000     // entries of one folder in git's data
+	maxDirs  = 5000     // git directories
+	maxDepth = 100      // folders in folders
+)
+
+// Kind is what stands at a path.
+type Kind string
+
+// The kinds. Other is a device, a pipe or a socket; Large is a file that is not kept, Many a folder that is not looked at.
+const (
+	File  Kind = "file"
+	Link  Kind = "link"
+	Dir   Kind = "dir"
+	Other Kind = "other"
+	Large Kind = "large"
+	Many  Kind = "many"
+)
+
+// Node is something that stands at a path. Folders are known by what is in them and have no node, unless they stand where
+// a file belongs.
+type Node struct {
+	Kind Kind        `json:"kind"`
+	Mode fs.FileMode `json:"mode,omitempty"` // permissions
+	Text []byte      `json:"text,omitempty"` // of a file, or the target of a link
+	Mark string      `json:"mark,omitempty"` // of a large file: changes with it
+}
+
+func (n Node) same(m Node) bool {
+	return n.Kind == m.Kind && n.Mode == m.Mode && string(n.Text) == string(m.Text) && n.Mark == m.Mark
+}
+
+// Area is a folder of the host that a guest can write to, as far as it concerns us.
+type Area struct {
+	Path    string            `json:"path"`
+	Git     bool              `json:"git"`     // the folder is a git directory itself, and no working tree
+	Dirs    []string          `json:"dirs"`    // git directories, relative to Path, the outer before the inner
+	Nodes   map[string]Node   `json:"nodes"`   // what matters in them, relative to Path
+	Named   []string          `json:"named"`   // files and folders of the working tree that configurations name
+	Files   map[string]string `json:"files"`   // what tools of the host run by themselves, with a digest
+	Partial bool              `json:"partial"` // not everything was looked at
+}
+
+// scanner looks at an area. It follows no symbolic link out of it: everything goes through root.
+type scanner struct {
+	*Area
+	root  *os.Root
+	total int
+	seen  map[string]bool
+	limit int       // entries of the working tree
+	since time.Time // when set, special files that are younger are noted
+	odd   []string  // those: setuid programs and devices
+}
+
+func newScanner(path string, git bool) (*scanner, error) {
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return nil, err
+	}
+	area := &Area{Path: path, Git: git, Nodes: map[string]Node{}, Files: map[string]string{}}
+	return &scanner{Area: area, root: root, seen: map[string]bool{}}, nil
+}
+
+// repository looks at the git data of the area itself.
+func (s *scanner) repository() {
+	if s.Git {
+		s.gitDir(".")
+	} else {
+		s.dotGit(".git")
+	}
+}
+
+// dotGit looks at a .git, which is a git directory or names one.
+func (s *scanner) dotGit(rel string) {
+	info, err := s.root.Lstat(rel)
+	switch {
+	case err != nil:
+	case info.IsDir():
+		s.gitDir(rel)
+	default:
+		s.note(rel)
+		if info, err := s.root.Stat(rel); err == nil && info.IsDir() {
+			s.gitDir(rel) // a link to another place in the area
+		}
+	}
+}
+
+// guarded are the files of a git directory that decide what git runs, or where it looks for more.
+var guarded = []string{"config", "config.worktree", "commondir", "gitdir", "info/attributes", "objects/info/alternates", "objects/info/http-alternates"}
+
+// gitDir looks at a git directory and those in it: of worktrees and of submodules.
+func (s *scanner) gitDir(rel string) {
+	if s.seen[rel] {
+		return
+	}
+	if len(s.Dirs) >= maxDirs || strings.Count(rel, "/") > maxDepth {
+		s.Partial = true
+		return
+	}
+	s.seen[rel] = true
+	s.Dirs = append(s.Dirs, rel)
+	for _, folder := range []string{"hooks", "info", "objects/info", "modules", "worktrees"} {
+		if info, err := s.root.Lstat(path.Join(rel, folder)); err == nil && !info.IsDir() {
+			s.note(path.Join(rel, folder))
+		}
+	}
+	for _, name := range guarded {
+		s.note(path.Join(rel, name))
+	}
+	if s.since.IsZero() {
+		s.named(rel)
+	}
+	s.digest(s.root, path.Join(rel, "rebase-merge/git-rebase-todo"), path.Join(rel, "rebase-merge/git-rebase-todo"))
+	s.hooks(path.Join(rel, "hooks"), 0)
+	for _, e := range s.list(path.Join(rel, "worktrees")) {
+		if e.IsDir() {
+			s.gitDir(path.Join(rel, "worktrees", e.Name()))
+		}
+	}
+	s.modules(path.Join(rel, "modules"), 0)
+}
+
+// named finds what the configuration of a git directory names and a guest can write to, as it is a part of the project: a
+// session may change that, and the user should know.
+func (s *scanner) named(rel string) {
+	entries, err := parseConfig(s.Nodes[path.Join(rel, "config")].Text)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		from := path.Dir(rel) // the working tree
+		switch e.pattern() {
+		case "include.path", "includeif.*.path":
+			from = rel
+		case "core.hookspath", "core.attributesfile":
+		default:
+			continue
+		}
+		name := path.Join(from, e.value)
+		if e.value != "" && !path.IsAbs(e.value) && filepath.IsLocal(name) {
+			s.Named = append(s.Named, name)
+			s.digestAll(name)
+		}
+	}
+}
+
+// digestAll digests a file, or the files of a folder.
+func (s *scanner) digestAll(name string) {
+	if info, err := s.root.Stat(name); err == nil && !info.IsDir() {
+		s.digest(s.root, name, name)
+		return
+	}
+	for _, e := range s.list(name) {
+		if e.Type().IsRegular() {
+			s.digest(s.root, path.Join(name, e.Name()), path.Join(name, e.Name()))
+		}
+	}
+}
+
+// hooks looks at a folder of hooks. Files that end in .sample are git's own examples, which it does not run.
+func (s *scanner) hooks(rel string, depth int) {
+	if depth > 8 {
+		s.Nodes[rel] = Node{Kind: Many}
+		return
+	}
+	for _, e := range s.list(rel) {
+		name := path.Join(rel, e.Name())
+		switch {
+		case e.IsDir():
+			s.hooks(name, depth+1)
+		case !strings.HasSuffix(e.Name(), ".sample"):
+			s.note(name)
+		}
+	}
+}
+
+// modules looks for the git directories of submodules, whose names can have slashes in them.
+func (s *scanner) modules(rel string, depth int) {
+	if depth > 16 {
+		s.Partial = true
+		return
+	}
+	entries := s.list(rel)
+	for _, name := range []string{"HEAD", "config", "commondir", "hooks"} {
+		if depth > 0 && slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == name }) {
+			s.gitDir(rel)
+			break
+		}
+	}
+	for _, e := range entries {
+		own := s.seen[rel] && slices.Contains([]string{"hooks", "info", "logs", "modules", "objects", "refs", "worktrees", "lfs"}, e.Name())
+		if e.IsDir() && !own {
+			s.modules(path.Join(rel, e.Name()), depth+1)
+		}
+	}
+}
+
+// list returns the entries of a folder. Of one with too many it notes that.
+func (s *scanner) list(rel string) []fs.DirEntry {
+	f, err := s.root.OpenFile(rel, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0) // a pipe would keep us waiting
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	entries, err := f.ReadDir(maxList + 1)
+	if err != nil {
+		return nil
+	}
+	if len(entries) > maxList {
+		s.Nodes[rel] = Node{Kind: Many}
+		return nil
+	}
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	return entries
+}
+
+// note keeps what stands at a path.
+func (s *scanner) note(rel string) {
+	if n, ok := s.look(rel); ok {
+		s.Nodes[rel] = n
+	}
+}
+
+func (s *scanner) look(rel string) (Node, bool) {
+	info, err := s.root.Lstat(rel)
+	if err != nil {
+		return Node{}, false
+	}
+	n := Node{Kind: Other}
+	switch mode := info.Mode(); {
+	case mode&fs.ModeSymlink != 0:
+		target, _ := s.root.Readlink(rel)
+		return Node{Kind: Link, Text: []byte(target)}, true
+	case mode.IsDir():
+		n.Kind = Dir
+	case mode.IsRegular():
+		n.Kind, n.Mode = File, mode.Perm()
+		if info.Size() <= maxText && s.total < maxTotal {
+			if n.Text, err = readAll(s.root, rel); err == nil {
+				s.total += len(n.Text)
+				return n, true
+			}
+		}
+		n.Kind, n.Mark = Large, mark(info)
+	}
+	return n, true
+}
+
+var errLarge = errors.New("too large")
+
+// readAll reads a file of at most maxText bytes that can be swapped for something else at any time.
+func readAll(root *os.Root, rel string) ([]byte, error) {
+	f, err := root.OpenFile(rel, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY|syscall.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, errors.Join(err, errLarge)
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxText+1))
+	if err == nil && len(text) > maxText {
+		err = errLarge
+	}
+	return text, err
+}
+
+// mark changes whenever a file does: a guest cannot set the time of the last change of an inode.
+func mark(info fs.FileInfo) string {
+	text := fmt.Sprint(info.Size(), " ", info.ModTime().UnixNano())
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		text += fmt.Sprint(" ", st.Ino, " ", changeTime(st).UnixNano())
+	}
+	return text
+}
+
+// tree walks through a working tree: for the repositories in it, and for what tools of the host run by themselves.
+func (s *scanner) tree() {
+	s.limit = maxTree
+	s.walk(s.root, ".", 0, false)
+}
+
+// maxTree is how many entries of a working tree are looked at.
+const maxTree = 1_000_000
+
+// walk looks at one folder. Each has a root of its own, so that deep trees cost no more than flat ones.
+func (s *scanner) walk(dir *os.Root, rel string, depth int, foreign bool) {
+	if depth > maxDepth {
+		s.Partial = true
+		return
+	}
+	f, err := dir.Open(".")
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	has := map[string]bool{}
+	for {
+		entries, err := f.ReadDir(1000)
+		if err != nil || len(entries) == 0 {
+			break
+		}
+		for _, e := range entries {
+			if s.limit--; s.limit < 0 {
+				s.Partial = true
+				return
+			}
+			name := path.Join(rel, e.Name())
+			switch e.Name() {
+			case "HEAD", "objects", "refs", "commondir":
+				has[e.Name()] = true
+			}
+			switch {
+			case strings.EqualFold(e.Name(), ".git"): // on some file systems .GIT is the same
+				s.dotGit(name)
+			case e.IsDir():
+				if sub, err := dir.OpenRoot(e.Name()); err == nil {
+					s.walk(sub, name, depth+1, foreign || slices.Contains(installed, e.Name()))
+					sub.Close()
+				}
+			default:
+				s.special(e, name)
+				if !foreign && runsByItself(name) {
+					s.digest(dir, e.Name(), name)
+				}
+			}
+		}
+	}
+	if has["HEAD"] && (has["objects"] && has["refs"] || has["commondir"]) {
+		s.gitDir(rel) // a bare repository: git takes it for one when somebody is in it
+	}
+}
+
+// installed are folders full of other people's projects, whose files nobody can look at one by one.
+var installed = []string{"node_modules", "vendor", ".venv", "venv", "site-packages", "target"}
+
+// special notes devices and programs that run as their owner.
+func (s *scanner) special(e fs.DirEntry, rel string) {
+	if s.since.IsZero() {
+		return
+	}
+	info, err := e.Info()
+	if err != nil {
+		return
+	}
+	mode := info.Mode()
+	if st, ok := info.Sys().(*syscall.Stat_t); ok && mode&(fs.ModeSetuid|fs.ModeSetgid|fs.ModeDevice) != 0 && !changeTime(st).Before(s.since) {
+		s.odd = append(s.odd, rel)
+	}
+}
+
+func (s *scanner) digest(dir *os.Root, name, rel string) {
+	if len(s.Files) >= maxList {
+		return
+	}
+	text, err := readAll(dir, name)
+	if err != nil {
+		info, err := dir.Lstat(name)
+		if err != nil {
+			return
+		}
+		if target, err := dir.Readlink(name); err == nil {
+			s.Files[rel] = "link " + target
+		} else {
+			s.Files[rel] = mark(info)
+		}
+		return
+	}
+	sum := sha256.Sum256(text)
+	s.Files[rel] = hex.EncodeToString(sum[:8])
+}
+
+// runsByItself says whether some tool of a host runs what a file of this name says, or is told by it what to run, without
+// having been told to look at it.
+func runsByItself(rel string) bool {
+	switch path.Base(rel) {
+	case ".envrc", ".mise.toml", "mise.toml", ".tool-versions", ".rtx.toml", ".npmrc", ".yarnrc.yml", ".pnpmfile.cjs", ".mcp.json",
+		"package.json", "Makefile", "makefile", "GNUmakefile", "justfile", "Justfile", ".justfile", "Rakefile", "conftest.py",
+		"sitecustomize.py", "pyvenv.cfg", "build.rs", ".pre-commit-config.yaml", "lefthook.yml", ".lefthook.yml", ".exrc", ".nvimrc",
+		".nvim.lua", ".gdbinit", ".lldbinit", "CLAUDE.md", "AGENTS.md", ".gitattributes", ".gitmodules", ".gitconfig", "git-rebase-todo":
+		return true
+	}
+	folders := strings.Split(path.Dir(rel), "/")
+	return slices.ContainsFunc(folders, func(f string) bool {
+		return slices.Contains([]string{
+			".vscode", ".idea", ".fleet", ".zed", ".cursor", ".devcontainer", ".husky", ".githooks", ".claude", ".cargo", ".mvn", ".mise",
+		}, f)
+	}) || slices.Contains(folders, ".github") && (slices.Contains(folders, "workflows") || slices.Contains(folders, "actions"))
+}

@@ -1,0 +1,134 @@
+package trust
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"syscall"
+	"unicode/utf8"
+)
+
+// secrets are the places in a home folder that hold credentials, or what programs of the host run.
+var secrets = []string{
+	".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker", ".netrc", ".npmrc", ".pypirc", ".git-credentials", ".password-store",
+	".vault-token", ".config/gh", ".config/git", ".config/gcloud", ".config/op", ".config/systemd", ".config/autostart", ".claude",
+	".claude.json", ".claude-vm", ".mozilla", ".local/share/keyrings", ".config/google-chrome", ".config/chromium",
+	"Library/Keychains", "Library/Application Support", "Library/LaunchAgents",
+}
+
+// systems are folders of the system in which nothing is meant for a guest.
+var systems = []string{"/etc", "/proc", "/sys", "/dev", "/run", "/var/run", "/boot"}
+
+// forbidden says why a project's files cannot ask for a path, which is canonical, or "". As a whole folder a path is also
+// refused for what lies in it.
+func (r *Review) forbidden(path string, folder bool) string {
+	places := []string{r.place.State}
+	for _, name := range secrets {
+		places = append(places, filepath.Join(r.place.Home, name))
+	}
+	for _, place := range append(places, systems...) {
+		if Holds(place, path) {
+			return place + " is never handed to a project"
+		}
+		if folder && Holds(path, place) {
+			return "it contains " + place + ", which is never handed to a project"
+		}
+	}
+	if folder && Holds(path, r.place.Home) {
+		return "it contains your home folder"
+	}
+	return ""
+}
+
+// Holds says whether a path is an existing folder or lies in it, as the file system knows them: a folder can have several
+// names. The path as it is written counts, not what symbolic links make of its end.
+func Holds(dir, path string) bool {
+	top, err := os.Stat(dir)
+	if err != nil {
+		return false
+	}
+	for {
+		if info, err := os.Stat(path); err == nil && os.SameFile(info, top) {
+			return true
+		}
+		if path == filepath.Dir(path) {
+			return false
+		}
+		path = filepath.Dir(path)
+	}
+}
+
+// notScript says why a file cannot be a script, or "".
+func notScript(text []byte) string {
+	switch {
+	case bytes.HasPrefix(bytes.TrimSpace(text), []byte("-----BEGIN ")):
+		return "it is a key, not a script"
+	case bytes.IndexByte(text, 0) >= 0 || !utf8.Valid(text):
+		return "it is not text"
+	}
+	return ""
+}
+
+const (
+	// maxScript is the size in bytes beyond which a file is not taken for a script.
+	maxScript = 1 << 20
+	// openFlags neither wait for the other end of a pipe nor take a terminal.
+	openFlags = os.O_RDONLY | syscall.O_NONBLOCK | syscall.O_NOCTTY
+)
+
+// readIn reads a file in a folder whose content may change at any time: no symbolic link leads out of it.
+func readIn(dir, path string) ([]byte, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	rel, err := filepath.Rel(dir, path)
+	if err != nil {
+		return nil, err
+	}
+	return read(root.OpenFile(rel, openFlags, 0))
+}
+
+// ErrLeadsOut is a path in a project that a symbolic link takes out of it.
+var ErrLeadsOut = errors.New("a symbolic link leads out of the project")
+
+// ReadFile reads a file that the user has named. If its path lies in the project it also has to be there.
+func ReadFile(root, path string) ([]byte, error) {
+	if !Holds(root, path) {
+		return os.ReadFile(path)
+	}
+	target, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return nil, err
+	}
+	if !within(root, target) {
+		return nil, fmt.Errorf("%w: %s is %s", ErrLeadsOut, path, target)
+	}
+	return readIn(root, target)
+}
+
+func read(f *os.File, err error) ([]byte, error) {
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", f.Name())
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxScript+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(text) > maxScript {
+		return nil, fmt.Errorf("%s is larger than 1 MiB", f.Name())
+	}
+	return text, nil
+}

@@ -1,0 +1,245 @@
+// Package trust knows what a project's own files ask of the host, and whether the user has agreed to that. A repository can
+// come from anywhere, and whoever works in a VM can write to it: what it says about the inside of the VM is its own affair,
+// and everything else has no effect before the user has seen it.
+//
+// It reads the scripts that a project names, once: the content that was agreed to is the content that runs. It must not
+// know how anything is carried out, nor how the user is asked.
+package trust
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/themouette/claude-vm/internal/config"
+)
+
+// Place is where a project lies. All paths are absolute, Root and Dir free of symbolic links.
+type Place struct {
+	Root  string // the folder that a guest may write to
+	Dir   string // the folder of the project's configuration file; empty: there is none
+	Home  string // the user's
+	State string // our own folder
+}
+
+// Request is one thing that is asked of the host.
+type Request struct {
+	What    string // what exactly, with the digest of what a script says: this is agreed to
+	Origin  string // which file and line asks for it
+	Refused string // why a project's files cannot have it at all; mostly empty
+}
+
+// Review is everything that a project's files ask of the host.
+type Review struct {
+	Requests []Request
+
+	place    Place
+	contents map[string]content // of scripts, by the path that names them
+}
+
+type content struct {
+	text []byte
+	err  error
+}
+
+// Examine looks at what a project asks for: at the configuration that is in force, at the one that would be without the
+// project's file, and at the scripts that are found by their names. The flags are mounts of the command line, as settings.
+func Examine(place Place, in, without *config.Config, found []string, flags ...config.Setting) *Review {
+	r := &Review{place: place, contents: map[string]content{}}
+	for _, path := range found {
+		r.script(path, config.Origin{File: path}, false)
+	}
+	granted := without.Settings()
+	for _, s := range append(in.Settings(), flags...) {
+		r.setting(s, s.Origin.Layer == config.Project && !covered(granted, s))
+	}
+	return r
+}
+
+// Script returns the content of a script that the review has seen.
+func (r *Review) Script(path string) ([]byte, error) {
+	c, ok := r.contents[path]
+	if !ok {
+		return nil, fmt.Errorf("%s was not looked at", path)
+	}
+	return c.text, c.err
+}
+
+// Refused returns what cannot be agreed to.
+func (r *Review) Refused() []Request {
+	return slices.DeleteFunc(slices.Clone(r.Requests), func(q Request) bool { return q.Refused == "" })
+}
+
+// inside says of which keys a project's file may have any value: what they mean stays in the VM, or takes no more of the
+// host than the ranges of the configuration allow. A key that is not named here, a new one for instance, is asked about.
+func inside(key string) bool {
+	switch key {
+	case "vm.disk", "vm.memory", "vm.cpus", "vm.accel", "vm.mount_type",
+		"packages.system", "defaults.claude_args", "claude.version", "claude.source", "standby.count", "standby.ttl":
+		return true
+	case "tools.gpg":
+		return false
+	}
+	return strings.HasPrefix(key, "tools.")
+}
+
+// setting adds what a setting asks for, if it is theirs: the project's, and not what the user has asked for too. Scripts and
+// folders in the project are the project's own, whoever names them: a guest can put a symbolic link there.
+func (r *Review) setting(s config.Setting, theirs bool) {
+	switch s.Key {
+	case "setup.scripts", "runtime.scripts":
+		r.script(s.Value, s.Origin, theirs)
+	case "phase.setup", "phase.runtime":
+		for _, f := range s.Fields {
+			if f.Key == "script_files" {
+				r.script(f.Value, f.Origin, theirs)
+			}
+		}
+	case "mounts", "setup.mounts":
+		r.mount(s, theirs)
+	case "ports":
+		if theirs {
+			r.ask(s.Origin, "the VM's port %s as 127.0.0.1:%s", s.Field("guest")[0], s.Field("host")[0])
+		}
+	case "guard.git":
+		if theirs && s.Value != "restore" {
+			r.ask(s.Origin, "guard.git = %q: what a session leaves in git's data is not taken out", s.Value)
+		}
+	case "vm.proxy":
+		if theirs && s.Value != "none" {
+			r.ask(s.Origin, "the proxies of your environment (vm.proxy)")
+		}
+	case "tools.gpg":
+		if theirs && s.Value == "true" {
+			r.ask(s.Origin, "the use of your GnuPG agent (tools.gpg)")
+		}
+	default:
+		if theirs && !inside(s.Key) {
+			r.ask(s.Origin, "%s = %s", s.Key, describe(s))
+		}
+	}
+}
+
+func describe(s config.Setting) string {
+	if s.Fields == nil {
+		return fmt.Sprintf("%q", s.Value)
+	}
+	var fields []string
+	for _, f := range s.Fields {
+		fields = append(fields, f.Key+" = "+describe(f))
+	}
+	return "{ " + strings.Join(fields, ", ") + " }"
+}
+
+// covered says whether the same or more holds without the project's file.
+func covered(granted []config.Setting, s config.Setting) bool {
+	return slices.ContainsFunc(granted, func(g config.Setting) bool {
+		if g.Key != s.Key {
+			return false
+		}
+		switch s.Key {
+		case "mounts", "setup.mounts":
+			return g.Field("location")[0] == s.Field("location")[0] && (g.Field("writable")[0] == "true" || s.Field("writable")[0] == "false")
+		case "guard.git":
+			return g.Value == s.Value || g.Value == "off"
+		}
+		return describe(g) == describe(s)
+	})
+}
+
+func (r *Review) ask(o config.Origin, format string, args ...any) {
+	q := Request{What: fmt.Sprintf(format, args...), Origin: o.String()}
+	if !slices.ContainsFunc(r.Requests, func(other Request) bool { return other.What == q.What }) {
+		r.Requests = append(r.Requests, q)
+	}
+}
+
+func (r *Review) refuse(o config.Origin, why, format string, args ...any) {
+	r.Requests = append(r.Requests, Request{What: fmt.Sprintf(format, args...), Origin: o.String(), Refused: why})
+}
+
+// mount looks at a folder that a guest is to see. Inside of the project it sees it anyway.
+func (r *Review) mount(s config.Setting, theirs bool) {
+	named := s.Field("location")[0]
+	target, err := filepath.EvalSymlinks(named)
+	if err != nil || within(r.place.Root, target) {
+		return // one that is missing is an error before anything starts
+	}
+	if !theirs && !Holds(r.place.Root, named) {
+		return
+	}
+	access := "writable"
+	if s.Field("writable")[0] != "true" {
+		access = "read-only"
+	}
+	if s.Key == "setup.mounts" {
+		access += " during setup"
+	}
+	what := "the folder " + target + ", " + access
+	if why := r.forbidden(target, true); why != "" {
+		r.refuse(s.Origin, why, "%s", what)
+		return
+	}
+	r.ask(s.Origin, "%s", what)
+}
+
+// within says whether a path is a folder or lies in it, by their names.
+func within(dir, path string) bool {
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && filepath.IsLocal(rel)
+}
+
+// script reads a script. One that lies in the project is the project's affair, and is read so that no symbolic link leads
+// out of it; any other one is asked about together with what it says.
+func (r *Review) script(path string, o config.Origin, theirs bool) {
+	if _, seen := r.contents[path]; seen {
+		return
+	}
+	c := content{}
+	defer func() { r.contents[path] = c }()
+	if !theirs && !Holds(r.place.Root, path) { // the user's own, which may be a pipe
+		c.text, c.err = os.ReadFile(path)
+		return
+	}
+	target, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		c.err = fmt.Errorf("%s: %w", path, err)
+		return
+	}
+	for _, dir := range []string{r.place.Root, r.place.Dir} {
+		if dir != "" && within(dir, target) {
+			c.text, c.err = readIn(dir, target)
+			return
+		}
+	}
+	what := "the script " + target
+	if target != filepath.Clean(path) {
+		what += " (through " + path + ")"
+	}
+	why := r.forbidden(target, false)
+	if why == "" {
+		if c.text, c.err = read(os.OpenFile(target, openFlags, 0)); c.err != nil {
+			return
+		}
+		why = notScript(c.text)
+	}
+	if why != "" {
+		c.text = nil
+		r.refuse(o, why, "%s", what)
+		return
+	}
+	sum := sha256.Sum256(c.text)
+	r.ask(o, "%s, sha256 %s", what, hex.EncodeToString(sum[:16]))
+}
+
+// Missing says whether there is nothing at all at a path; a symbolic link that leads nowhere is something.
+func Missing(path string) bool {
+	_, err := os.Lstat(path)
+	return errors.Is(err, fs.ErrNotExist)
+}

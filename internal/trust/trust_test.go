@@ -1,0 +1,252 @@
+package trust
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/themouette/claude-vm/internal/config"
+)
+
+// world is a home folder with a project in it.
+type world struct {
+	*testing.T
+	home, root string
+	store      Store
+}
+
+func newWorld(t *testing.T) world {
+	t.Helper()
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := world{t, filepath.Join(dir, "home"), filepath.Join(dir, "home/proj"), Store{filepath.Join(dir, "state/trust")}}
+	for _, d := range []string{"home/proj/sub", "home/.ssh", "home/data", "state"} {
+		if err := os.MkdirAll(filepath.Join(dir, d), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.write("start", "echo start\n")
+	w.write("proj/start", "echo inside\n")
+	w.write(".ssh/config", "Host *\n")
+	return w
+}
+
+func (w world) write(name, content string) {
+	w.Helper()
+	if err := os.WriteFile(filepath.Join(w.home, name), []byte(content), 0o600); err != nil {
+		w.Fatal(err)
+	}
+}
+
+// examine reviews a project's file, laid over one of the user's.
+func (w world) examine(project, global string, flags ...config.FlagValue) *Review {
+	w.Helper()
+	w.write("proj/.claude-vm.toml", project)
+	w.write(".claude-vm.toml", global)
+	in := config.Input{
+		Home: w.home, Cwd: w.root, GlobalFile: filepath.Join(w.home, ".claude-vm.toml"), ProjectFile: filepath.Join(w.root, ".claude-vm.toml"), Flags: flags,
+	}
+	cfg, err := config.Load(in)
+	if err != nil {
+		w.Fatal(err)
+	}
+	in.ProjectFile = ""
+	without, err := config.Load(in)
+	if err != nil {
+		w.Fatal(err)
+	}
+	place := Place{Root: w.root, Dir: w.root, Home: w.home, State: filepath.Dir(w.store.Dir)}
+	return Examine(place, cfg, without, []string{filepath.Join(w.root, ".claude-vm.runtime.sh")})
+}
+
+func TestExamine(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name, project, global string
+		want                  []string // beginnings; ! for refused
+	}{
+		{name: "nothing"},
+		{name: "the inside of the VM", project: "vm.disk = 1000\nvm.memory = 64\nvm.cpus = 64\ntools.node = true\ntools.docker.version = \"1\"\npackages.system = [\"jq\"]\ndefaults.claude_args = []\nsetup.scripts = [\"./start\", \"sub/../start\"]\nstandby.count = 4"},
+		{name: "a folder in the project", project: `mounts = [{ location = "sub", mount_point = "/etc/x" }]`},
+		{name: "a folder outside", project: `mounts = [{ location = "../data" }]`, want: []string{"the folder HOME/data, writable"}},
+		{name: "for setup", project: `setup.mounts = [{ location = "~/data", writable = false }]`, want: []string{"the folder HOME/data, read-only during setup"}},
+		{name: "that the user shares too", project: `mounts = [{ location = "~/data" }]`, global: `mounts = [{ location = "~/data" }]`},
+		{name: "that the user lets be read", project: `mounts = [{ location = "~/data" }]`, global: `mounts = [{ location = "~/data", writable = false }]`,
+			want: []string{"the folder HOME/data, writable"}},
+		{name: "the home folder", project: `mounts = [{ location = "~" }]`, want: []string{"!the folder HOME, writable"}},
+		{name: "what contains it", project: `mounts = [{ location = "/" }]`, want: []string{"!the folder /, writable"}},
+		{name: "keys", project: `mounts = [{ location = "~/.ssh", writable = false }]`, want: []string{"!the folder HOME/.ssh, read-only"}},
+		{name: "a script outside", project: `runtime.scripts = ["~/start"]`, want: []string{"the script HOME/start, sha256 "}},
+		{name: "that the user runs too", project: `runtime.scripts = ["~/start"]`, global: `runtime.scripts = ["~/start"]`},
+		{name: "a key as a script", project: `runtime.scripts = ["~/.ssh/config"]`, want: []string{"!the script HOME/.ssh/config"}},
+		{name: "a system file as a script", project: `setup.scripts = ["/etc/passwd"]`, want: []string{"!the script /etc/passwd"}},
+		{name: "a phase", project: "[[phase.runtime]]\nname = \"x\"\nscript_files = [\"start\", \"~/start\"]", want: []string{"the script HOME/start, sha256 "}},
+		{name: "gpg", project: "tools.gpg.version = \"2\"", want: []string{"the use of your GnuPG agent"}},
+		{name: "no gpg", project: "tools.gpg = false", global: "tools.gpg = true"},
+		{name: "gpg as the user", project: "tools.gpg = true", global: "tools.gpg = true"},
+		{name: "ports", project: "ports = [{ host = 1, guest = 2 }]", want: []string{"the VM's port 2 as 127.0.0.1:1"}},
+		{name: "an image", project: `vm.image = "../image"`, want: []string{`vm.image = "HOME/image"`}},
+		{name: "the image that is taken anyway", project: `vm.image = "template:debian-13"`},
+		{name: "no proxies", project: `vm.proxy = "none"`},
+		{name: "proxies all the same", project: `vm.proxy = "host"`, global: `vm.proxy = "none"`, want: []string{"the proxies of your environment (vm.proxy)"}},
+		{name: "an authority", project: `vm.ca_certificates = ["ca.pem"]`, want: []string{`vm.ca_certificates = "HOME/proj/ca.pem"`}},
+		{name: "no guard", project: `guard.git = "off"`, want: []string{`guard.git = "off"`}},
+		{name: "less guard", project: `guard.git = "warn"`, global: `guard.git = "restore"`, want: []string{`guard.git = "warn"`}},
+		{name: "more guard", project: `guard.git = "warn"`, global: `guard.git = "off"`},
+		{name: "restoring", project: `guard.git = "restore"`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			r := w.examine(test.project, test.global)
+			var got []string
+			for _, q := range r.Requests {
+				what := strings.ReplaceAll(q.What, w.home, "HOME")
+				if what, sum, ok := strings.Cut(what, "sha256 "); ok && len(sum) == 32 {
+					got = append(got, what+"sha256 ")
+					continue
+				}
+				if q.Refused != "" {
+					what = "!" + what
+				}
+				got = append(got, strings.TrimSuffix(strings.SplitN(what, " (tools", 2)[0], ": what a session leaves in git's data is not taken out"))
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// TestEveryKeyIsDecidedOn fails when a key is new, until somebody has said whether a project may set it without a question.
+func TestEveryKeyIsDecidedOn(t *testing.T) {
+	t.Parallel()
+	asks := []string{"vm.image", "vm.proxy", "vm.ca_certificates", "tools.gpg", "setup.scripts", "setup.mounts", "runtime.scripts", "mounts", "ports", "guard.git", "phase.setup", "phase.runtime"}
+	for _, key := range config.Keys() {
+		if inside(key) == slices.Contains(asks, key) {
+			t.Errorf("%s: inside says %v; what it does to the host has to be decided, here and there", key, inside(key))
+		}
+	}
+}
+
+func TestLinksDoNotLeadOut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for name, target := range map[string]string{
+		"proj/inner": "start", "proj/outer": "../start", "proj/keys": "../.ssh", ".link": "proj", "proj/loop": "loop", "proj/nowhere": "none",
+	} {
+		if err := os.Symlink(target, filepath.Join(w.home, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := syscall.Mkfifo(filepath.Join(w.root, "pipe"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.write("proj/large", strings.Repeat("#", maxScript+1))
+	for _, test := range []struct {
+		path    string
+		content string
+		asks    bool
+	}{
+		{path: "start", content: "echo inside\n"},
+		{path: "inner", content: "echo inside\n"},
+		{path: "outer", content: "echo start\n", asks: true},
+		{path: "~/.link/outer", content: "echo start\n", asks: true},
+		{path: "keys/config", asks: true},
+		{path: "~/.link/keys/config", asks: true},
+		{path: "loop"}, {path: "nowhere"}, {path: "none"}, {path: "pipe"}, {path: "large"}, {path: "sub"},
+	} {
+		flag := config.FlagValue{Key: "runtime.scripts", Flag: "--runtime-script", Value: test.path}
+		r := w.examine("", "", flag)
+		path := strings.Replace(test.path, "~", w.home, 1)
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(w.root, path)
+		}
+		text, err := r.Script(path)
+		if string(text) != test.content || len(r.Requests) > 0 != test.asks || test.content == "" && !test.asks && err == nil {
+			t.Errorf("%s: %q, %v, %+v", test.path, text, err, r.Requests)
+		}
+	}
+}
+
+func TestReadFile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	if err := os.Symlink("../start", filepath.Join(w.root, "out")); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{"proj/start": "echo inside\n", "start": "echo start\n", "proj/out": ""} {
+		text, err := ReadFile(w.root, filepath.Join(w.home, path))
+		if string(text) != want || (err == nil) != (want != "") {
+			t.Errorf("%s: %q, %v", path, text, err)
+		}
+	}
+}
+
+func TestConsent(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	covers := func(project string) bool { t.Helper(); return w.store.Read(w.root).Covers(w.examine(project, "")) }
+	agree := func(project string) error { return w.store.Agree(w.root, w.examine(project, ""), time.Now()) }
+	both := "vm.image = \"template:a\"\nruntime.scripts = [\"~/start\"]"
+	if covers(both) {
+		t.Error("covered before anybody agreed")
+	}
+	if err := agree(both); err != nil || !covers(both) || !covers(`vm.image = "template:a"`) {
+		t.Errorf("not covered: %v", err)
+	}
+	if w.store.Read(w.root + "x").Covers(w.examine(both, "")) {
+		t.Error("another project is covered")
+	}
+	w.write("start", "echo other\n")
+	if covers(both) {
+		t.Error("another content is covered")
+	}
+	added, removed := w.store.Read(w.root).Changes(w.examine(both, ""))
+	if len(added) != 1 || len(removed) != 1 || added[0] == removed[0] {
+		t.Errorf("changes: %q, %q", added, removed)
+	}
+	if err := agree(`mounts = [{ location = "~" }]`); err == nil {
+		t.Error("one can agree to what is refused")
+	}
+	files, _ := os.ReadDir(w.store.Dir)
+	if info, err := files[0].Info(); len(files) != 1 || err != nil || info.Mode() != 0o600 {
+		t.Errorf("files: %v, %v", files, err)
+	}
+	if err := os.WriteFile(filepath.Join(w.store.Dir, files[0].Name()), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if covers(both) {
+		t.Error("a broken file covers something")
+	}
+	if found, err := w.store.Revoke(w.root); !found || err != nil {
+		t.Errorf("revoke: %v, %v", found, err)
+	}
+}
+
+// TestConsentIsASet holds for any requests: what was agreed to covers exactly its subsets.
+func TestConsentIsASet(t *testing.T) {
+	t.Parallel()
+	things := rapid.SliceOfDistinct(rapid.SampledFrom([]string{"a", "b", "c", "d", "e"}), rapid.ID)
+	rapid.Check(t, func(t *rapid.T) {
+		agreed, asked := things.Draw(t, "agreed"), things.Draw(t, "asked")
+		r := &Review{}
+		subset := true
+		for _, thing := range asked {
+			r.Requests = append(r.Requests, Request{What: thing})
+			subset = subset && slices.Contains(agreed, thing)
+		}
+		if got := (Project{Consents: []Consent{{Things: agreed}}}).Covers(r); got != subset {
+			t.Fatalf("covers: %v, want %v", got, subset)
+		}
+	})
+}

@@ -1,0 +1,112 @@
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// attack is what an agent that was turned against its user could leave in a repository, besides its work.
+const attack = `
+evil='#!/bin/sh
+touch "` + "$OWNED" + `"'
+git checkout -q -b work
+git -c user.name=g -c user.email=g@example.invalid commit -q --allow-empty -m 'from the guest'
+git remote add origin https://example.invalid/x.git
+echo "$evil" >.git/hooks/post-checkout; chmod +x .git/hooks/post-checkout
+git config core.fsmonitor "$PWD/.git/hooks/post-checkout"
+git config core.hooksPath "$PWD/.git/hooks"
+git config filter.evil.clean "$PWD/.git/hooks/post-checkout"
+git config filter.evil.smudge "$PWD/.git/hooks/post-checkout"
+mkdir -p .git/info; echo '* filter=evil' >.git/info/attributes
+sudo ln -s /etc .git/hooks/everything
+git init -q inner; git -C inner config core.fsmonitor "$PWD/.git/hooks/post-checkout"
+printf '[[mounts]]\nlocation = "~"\n' >.claude-vm.toml
+echo 'touch "` + "$OWNED" + `"' >.envrc
+`
+
+// TestGuard has a session plant what git runs, and looks what is left of it on the host. Its work stays; what the session
+// asks of the next one is refused.
+func TestGuard(t *testing.T) {
+	w := real(t)
+	owned := filepath.Join(w.home, "owned")
+	git := func(args ...string) string {
+		t.Helper()
+		cmd := exec.Command("git", args...)
+		cmd.Dir, cmd.Env = w.project, w.env
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Errorf("git %q: %v: %s", args, err, out)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	branch := git("symbolic-ref", "--short", "HEAD")
+	defer func() {
+		for _, name := range []string{".claude-vm.toml", ".envrc", "inner"} {
+			os.RemoveAll(filepath.Join(w.project, name))
+		}
+		git("checkout", "-q", branch)
+		git("branch", "-qD", "work")
+		git("remote", "remove", "origin")
+	}()
+
+	r := w.run(t, "", "shell", strings.ReplaceAll(attack, "$OWNED", owned))
+	if r.code != 0 {
+		t.Fatalf("code %d", r.code)
+	}
+	for _, named := range []string{
+		"\n  .git/hooks/post-checkout: added\n", "\n  .git/hooks/everything: added, a symbolic link to \"/etc\"\n", "\n  .git/config: core.fsmonitor\n",
+		"\n  .git/config: core.hookspath\n", "\n  .git/config: filter.evil.clean\n", "\n  .git/config: filter.evil.smudge\n",
+		"\n  .git/info/attributes: added\n", "\n  inner/.git/config: core.fsmonitor\n", "\n  .envrc\n",
+	} {
+		if !strings.Contains(r.err, named) {
+			t.Errorf("not named: %q", named)
+		}
+	}
+	git("status")
+	git("-C", "inner", "status")
+	git("add", ".envrc")
+	git("reset", "-q")
+	git("checkout", "-q", branch)
+	git("checkout", "-q", "work")
+	if got := git("log", "-1", "--format=%s"); got != "from the guest" {
+		t.Errorf("the session's commit: %q", got)
+	}
+	if got := git("remote", "get-url", "origin"); got != "https://example.invalid/x.git" {
+		t.Errorf("the session's remote: %q", got)
+	}
+	if _, err := os.Stat(owned); err == nil {
+		t.Error("the host ran what the session left")
+	}
+
+	for _, args := range [][]string{{"shell", "true"}, {"setup"}, {"trust", "--yes"}} {
+		if r := w.run(t, "", args...); r.code != 77 || !strings.Contains(r.err, "the folder "+w.home+", writable") {
+			t.Errorf("%q after the session asked for the home folder: code %d", args, r.code)
+		}
+	}
+	w.gone(t)
+}
+
+// TestGuardAfterKill has a claude-vm killed in the middle of it.
+func TestGuardAfterKill(t *testing.T) {
+	w := real(t)
+	hook := filepath.Join(w.project, ".git/hooks/post-commit")
+	cmd := w.command(t.Context(), "shell", "echo x >.git/hooks/post-commit; sleep 300")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the session's hook", func() bool { _, err := os.Stat(hook); return err == nil })
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	if r := w.run(t, "", "ps"); !strings.Contains(r.err, "  .git/hooks/post-commit: added\n") {
+		t.Errorf("the next command says nothing of it: %q", r.err)
+	}
+	if _, err := os.Stat(hook); err == nil {
+		t.Error("the hook of the killed session is there")
+	}
+	w.gone(t)
+}
