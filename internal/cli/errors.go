@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"runtime"
 
-	"github.com/themouette/claude-vm/internal/claude"
 	"github.com/themouette/claude-vm/internal/config"
+	"github.com/themouette/claude-vm/internal/fetch"
 	"github.com/themouette/claude-vm/internal/forward"
 	"github.com/themouette/claude-vm/internal/git"
 	"github.com/themouette/claude-vm/internal/lima"
@@ -133,9 +133,9 @@ func diagnose(err error) (code int, hint string) {
 		{git.ErrDubiousOwner, codeRefused, "if you trust it: git config --global --add safe.directory FOLDER"},
 		{template.ErrBusy, codeBusy, "wait until it is done"},
 		{template.ErrRunning, codeBusy, "somebody started the template with limactl; stop it there, or build it anew: claude-vm setup"},
-		{claude.ErrIntegrity, codeDownload, "nothing was installed; try again, or choose another source with claude.source"},
-		{claude.ErrUnreachable, codeDownload, "check the network and the proxy variables, or set claude.source to \"npm\" and npm's registry to one that can be reached"},
-		{claude.ErrNotFound, codeDownload, "see claude.version and claude.source in the configuration"},
+		{fetch.ErrIntegrity, codeDownload, "nothing was installed; try again, or choose another source with claude.source"},
+		{fetch.ErrUnreachable, codeDownload, "check the network and the proxy variables, or set claude.source to \"npm\" and npm's registry to one that can be reached"},
+		{fetch.ErrNotFound, codeDownload, "see claude.version and claude.source in the configuration"},
 		{lima.ErrBoot, codeVM, "claude-vm doctor shows what may be missing; --verbose shows Lima's log"},
 		{session.ErrLost, codeVM, ""},
 		{lima.ErrShare, codeUsage, "rename it, or choose another vm.mount_type"},

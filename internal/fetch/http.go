@@ -1,13 +1,36 @@
-package claude
+// Package fetch gets files over HTTP for the rooms that install what others have made: it tells an unreachable source from
+// one that lacks a file and from one that breaks its promise, and it checks signatures. It knows no source.
+package fetch
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"strings"
 	"time"
+
+	"github.com/ProtonMail/go-crypto/openpgp"
+)
+
+// The kinds of failure. When several sources were tried, an error can be more than one of them.
+var (
+	// ErrUnreachable: the source did not answer, broke off, answered nonsense, or is not set up on this machine.
+	ErrUnreachable = errors.New("unreachable")
+	// ErrIntegrity: what arrived is not what the source had promised, or it came without a promise.
+	ErrIntegrity = errors.New("integrity check failed")
+	// ErrNotFound: the source answered and does not have what was asked for.
+	ErrNotFound = errors.New("not found")
+)
+
+// How long to wait for a connection.
+const (
+	Connect = 15 * time.Second
+	// QuickConnect bounds what a host that is cut off from a source loses before the next one is tried.
+	QuickConnect = 3 * time.Second
 )
 
 // stall is how long a server that is connected may keep silent.
@@ -15,9 +38,9 @@ const stall = time.Minute
 
 var errSilent = errors.New("no answer in time")
 
-// get asks for an address and returns the body of a good answer and its length, -1 if unknown. The limit is for the
+// Get asks for an address and returns the body of a good answer and its length, -1 if unknown. The limit is for the
 // connection alone: how long a download takes is the caller's business, as long as something arrives.
-func get(ctx context.Context, client *http.Client, limit time.Duration, address string, header http.Header) (io.ReadCloser, int64, error) {
+func Get(ctx context.Context, client *http.Client, limit time.Duration, address string, header http.Header) (io.ReadCloser, int64, error) {
 	inner, cancel := context.WithCancelCause(ctx)
 	body := &watched{outer: ctx, inner: inner, cancel: cancel, timer: time.AfterFunc(limit, func() { cancel(errSilent) })}
 	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { body.timer.Reset(stall) }}
@@ -44,9 +67,9 @@ func get(ctx context.Context, client *http.Client, limit time.Duration, address 
 	return nil, 0, fmt.Errorf("%s: %w: %s", address, kind, resp.Status)
 }
 
-// getAll returns a body of at most limit bytes.
-func getAll(ctx context.Context, client *http.Client, connect time.Duration, address string, header http.Header, limit int64) ([]byte, error) {
-	body, _, err := get(ctx, client, connect, address, header)
+// GetAll returns a body of at most limit bytes.
+func GetAll(ctx context.Context, client *http.Client, connect time.Duration, address string, header http.Header, limit int64) ([]byte, error) {
+	body, _, err := Get(ctx, client, connect, address, header)
 	if err != nil {
 		return nil, err
 	}
@@ -95,11 +118,18 @@ func (b *watched) explain(err error) error {
 	return fmt.Errorf("%w: %w", ErrUnreachable, err)
 }
 
-// reporting counts what is read.
+// Progress is told how many bytes have come over the wire, of how many; total is -1 if unknown. It may be nil.
+type Progress func(done, total int64)
+
+// Reader returns a reader that reports what is read from it.
+func (p Progress) Reader(r io.Reader, total int64) io.Reader {
+	return &reporting{Reader: r, total: total, report: p}
+}
+
 type reporting struct {
 	io.Reader
 	done, total int64
-	report      func(done, total int64)
+	report      Progress
 }
 
 func (r *reporting) Read(p []byte) (int, error) {
@@ -109,4 +139,18 @@ func (r *reporting) Read(p []byte) (int, error) {
 		r.report(r.done, r.total)
 	}
 	return n, err
+}
+
+// Verify checks a detached OpenPGP signature, armored or not, against armored keys.
+func Verify(keys string, data, signature []byte) error {
+	ring, err := openpgp.ReadArmoredKeyRing(strings.NewReader(keys))
+	if err != nil {
+		return fmt.Errorf("read the signing key: %w", err)
+	}
+	check := openpgp.CheckDetachedSignature
+	if bytes.HasPrefix(signature, []byte("-----BEGIN")) {
+		check = openpgp.CheckArmoredDetachedSignature
+	}
+	_, err = check(ring, bytes.NewReader(data), bytes.NewReader(signature), nil)
+	return err
 }
