@@ -110,7 +110,7 @@ func (a *app) ensureTemplate(ctx context.Context, store template.Store, p *proje
 	if err != nil {
 		return err
 	}
-	spec, err := templateSpec(a.Home, p, cfg, mounts)
+	spec, err := a.templateSpec(p, cfg, mounts)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/themouette/claude-vm/internal/project"
 	"github.com/themouette/claude-vm/internal/session"
 	"github.com/themouette/claude-vm/internal/template"
+	"github.com/themouette/claude-vm/internal/tool"
 	"github.com/themouette/claude-vm/internal/ui"
 )
 
@@ -120,6 +121,7 @@ func diagnose(err error) (code int, hint string) {
 		{lima.ErrNoQEMU, codeHost, "install QEMU, on Debian and Ubuntu: sudo apt-get install qemu-system qemu-utils"},
 		{lima.ErrHome, codeHost, "choose a short folder, such as: export CLAUDE_VM_HOME=/var/tmp/cvm"},
 		{lima.ErrNoImage, codeHost, "--image takes a Lima template (template:debian-13), a disk image, or a folder made by `make image`"},
+		{tool.ErrVersion, codeUsage, "leave the version out for the one that there is"},
 		{git.ErrNotInstalled, codeHost, "install git"},
 		{forward.ErrNoSSHAgent, codeHost, "start one and give it your keys: eval \"$(ssh-agent)\" && ssh-add"},
 		{forward.ErrNoGPG, codeHost, "install gnupg, or leave the tool gpg out"},
@@ -133,9 +135,9 @@ func diagnose(err error) (code int, hint string) {
 		{git.ErrDubiousOwner, codeRefused, "if you trust it: git config --global --add safe.directory FOLDER"},
 		{template.ErrBusy, codeBusy, "wait until it is done"},
 		{template.ErrRunning, codeBusy, "somebody started the template with limactl; stop it there, or build it anew: claude-vm setup"},
-		{fetch.ErrIntegrity, codeDownload, "nothing was installed; try again, or choose another source with claude.source"},
-		{fetch.ErrUnreachable, codeDownload, "check the network and the proxy variables, or set claude.source to \"npm\" and npm's registry to one that can be reached"},
-		{fetch.ErrNotFound, codeDownload, "see claude.version and claude.source in the configuration"},
+		{fetch.ErrIntegrity, codeDownload, "nothing was installed; try again, or for Claude Code choose another source with claude.source"},
+		{fetch.ErrUnreachable, codeDownload, "check the network, the proxy variables and npm's registry; claude.source chooses where Claude Code comes from"},
+		{fetch.ErrNotFound, codeDownload, "see claude.version, claude.source and the versions below tools in the configuration"},
 		{lima.ErrBoot, codeVM, "claude-vm doctor shows what may be missing; --verbose shows Lima's log"},
 		{session.ErrLost, codeVM, ""},
 		{lima.ErrShare, codeUsage, "rename it, or choose another vm.mount_type"},

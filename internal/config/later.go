@@ -18,7 +18,7 @@ func (c *Config) WithoutEffect() []string {
 	var set []string
 	for _, k := range c.keys() {
 		later := slices.ContainsFunc(c.Later.keys(), func(l key) bool { return l.path == k.path })
-		if (later || strings.HasPrefix(k.path, "tools.") && k.path != "tools.gpg") && c.IsSet(k.path) {
+		if later && c.IsSet(k.path) {
 			set = append(set, k.path)
 		}
 	}

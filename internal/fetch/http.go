@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/ProtonMail/go-crypto/openpgp"
+	"github.com/ProtonMail/go-crypto/openpgp/clearsign"
+	pgp "github.com/ProtonMail/go-crypto/openpgp/errors"
 )
 
 // The kinds of failure. When several sources were tried, an error can be more than one of them.
@@ -153,4 +155,25 @@ func Verify(keys string, data, signature []byte) error {
 	}
 	_, err = check(ring, bytes.NewReader(data), bytes.NewReader(signature), nil)
 	return err
+}
+
+// Signed returns what an OpenPGP cleartext signature signs. One that is not by any of the armored keys is ErrUnreachable:
+// who signs may have changed, and another source may do.
+func Signed(keys string, message []byte) ([]byte, error) {
+	ring, err := openpgp.ReadArmoredKeyRing(strings.NewReader(keys))
+	if err != nil {
+		return nil, fmt.Errorf("read the signing keys: %w", err)
+	}
+	block, _ := clearsign.Decode(message)
+	if block == nil {
+		return nil, fmt.Errorf("%w: it is not signed", ErrUnreachable)
+	}
+	_, err = block.VerifySignature(ring, nil)
+	if errors.Is(err, pgp.ErrUnknownIssuer) || errors.Is(err, pgp.ErrKeyExpired) {
+		return nil, fmt.Errorf("%w: no key that signs it is known here, and valid", ErrUnreachable)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrIntegrity, err)
+	}
+	return block.Plaintext, nil
 }
