@@ -48,7 +48,7 @@ func TestMain(m *testing.M) {
 // TestScript runs the finished program, with a stand-in for Lima. Each script begins in the repository $WORK/my-proj, whose
 // template is to be called $T and the folder of its conversations $CONVERSATIONS. The instances lie in $VMS, the traces of
 // the stand-in in $FAKE_DIR. A base layer is there, and a release of Claude Code in the cache. $REGISTRY is a
-// stand-in for npm's, and nothing else on the network can be reached.
+// stand-in for npm's.
 func TestScript(t *testing.T) {
 	world := newWorld(t)
 	t.Setenv("GOTMPDIR", t.TempDir()) // or testscript leaves a folder when it runs some of the scripts only
@@ -145,7 +145,7 @@ func (w world) env(dir, state string) []string {
 		"HOME=" + dir + "/home", "CLAUDE_VM_HOME=" + state, "VMS=" + state + "/vm", "FAKE_DIR=" + dir + "/fake",
 		"CLAUDE_VM_IMAGE=" + w.image, "CLAUDE_VM_VM_ACCEL=tcg", "CLAUDE_VM_CLAUDE_VERSION=" + release, "GIT_CONFIG_NOSYSTEM=1",
 		"ANTHROPIC_API_KEY=sk-ant-of-the-tests",
-		"REGISTRY=" + w.registry, "HTTPS_PROXY=http://127.0.0.1:1",
+		"REGISTRY=" + w.registry,
 	}
 	for _, who := range []string{"AUTHOR", "COMMITTER"} {
 		env = append(env, "GIT_"+who+"_NAME=Ann", "GIT_"+who+"_EMAIL=ann@example.org")
