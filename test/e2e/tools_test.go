@@ -53,13 +53,24 @@ func TestTools(t *testing.T) {
 	}
 
 	// The guest's npm gets its packages from where this host's does.
-	asked := exec.Command("npm", "config", "get", "registry")
-	asked.Dir, asked.Env = w.home, w.env
-	registry, err := asked.Output()
-	if err != nil {
-		t.Fatal(err)
+	setting := func(name string) string {
+		cmd := exec.Command("npm", "config", "get", name)
+		cmd.Dir, cmd.Env = w.home, w.env
+		value, err := cmd.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimSpace(string(value))
 	}
-	out, err := run(15*time.Minute, "--env", "NPM_CONFIG_REGISTRY="+strings.TrimSpace(string(registry)), "shell", "bash", "tools.sh")
+	args := []string{"--env", "NPM_CONFIG_REGISTRY=" + setting("registry")}
+	if trusted, err := os.ReadFile(setting("cafile")); err == nil {
+		file := filepath.Join(project, "ca.pem")
+		if err := os.WriteFile(file, trusted, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, "--env", "NPM_CONFIG_CAFILE="+file)
+	}
+	out, err := run(15*time.Minute, append(args, "shell", "bash", "tools.sh")...)
 	if err != nil {
 		t.Error(err)
 	}
