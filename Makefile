@@ -18,7 +18,7 @@ check: build
 lint: deps
 	$(GO) build -C tools -o $(CURDIR)/bin/ honnef.co/go/tools/cmd/staticcheck
 	bin/staticcheck ./...
-	shellcheck -x scripts/*.sh internal/guest/scripts/*.sh .ci/run
+	shellcheck -x scripts/*.sh internal/guest/scripts/*.sh internal/tool/*.sh test/e2e/testdata/*.sh .ci/run
 
 deps:
 	@scripts/deps.sh

@@ -8,19 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"time"
 
 	"golang.org/x/mod/semver"
-)
 
-// The kinds of failure of a fetch. When both sources were tried, an error can be more than one of them.
-var (
-	// ErrUnreachable: the source did not answer, broke off, answered nonsense, or is not set up on this machine.
-	ErrUnreachable = errors.New("unreachable")
-	// ErrIntegrity: what arrived is not what the source had promised, or it came without a promise.
-	ErrIntegrity = errors.New("integrity check failed")
-	// ErrNotFound: the source answered and does not have that version.
-	ErrNotFound = errors.New("not found")
+	"github.com/themouette/claude-vm/internal/fetch"
 )
 
 // Release is a verified Claude Code binary on this machine.
@@ -37,20 +28,14 @@ type Release struct {
 
 // Fetcher gets releases into a cache.
 type Fetcher struct {
-	HTTP        *http.Client            // proxies and trusted certificates are its business
-	Env         []string                // for npm and its settings, as NAME=value
-	Home        string                  // where npm's user configuration lies
-	Cache       string                  // created with mode 0700
-	ReleaseBase string                  // address of the release channel; empty: Anthropic's
-	ReleaseKey  string                  // armored OpenPGP key that signs its manifests; empty: Anthropic's
-	Progress    func(done, total int64) // in bytes over the wire, total -1 if unknown; nil: not told
+	HTTP        *http.Client // proxies and trusted certificates are its business
+	Env         []string     // for npm and its settings, as NAME=value
+	Home        string       // where npm's user configuration lies
+	Cache       string       // created with mode 0700
+	ReleaseBase string       // address of the release channel; empty: Anthropic's
+	ReleaseKey  string       // armored OpenPGP key that signs its manifests; empty: Anthropic's
+	Progress    fetch.Progress
 }
-
-const (
-	// quickConnect bounds what a host that is cut off from the release channel loses before npm is tried.
-	quickConnect = 3 * time.Second
-	connect      = 15 * time.Second
-)
 
 type source interface {
 	name() string
@@ -77,11 +62,11 @@ func (f *Fetcher) Fetch(ctx context.Context, version, from, arch string) (Releas
 	var sources []source
 	switch from {
 	case "auto":
-		sources = []source{channel{f, quickConnect}, npm{f}}
+		sources = []source{channel{f, fetch.QuickConnect}, registry{f}}
 	case "release":
-		sources = []source{channel{f, connect}}
+		sources = []source{channel{f, fetch.Connect}}
 	case "npm":
-		sources = []source{npm{f}}
+		sources = []source{registry{f}}
 	default:
 		return Release{}, fmt.Errorf("claude source %q: want auto, release or npm", from)
 	}
@@ -92,12 +77,12 @@ func (f *Fetcher) Fetch(ctx context.Context, version, from, arch string) (Releas
 			return r, nil
 		}
 		failures = append(failures, fmt.Errorf("%s: %w", src.name(), err))
-		if ctx.Err() != nil || errors.Is(err, ErrIntegrity) {
+		if ctx.Err() != nil || errors.Is(err, fetch.ErrIntegrity) {
 			break
 		}
 	}
 	err = fmt.Errorf("fetch Claude Code %s for %s: %w", version, arch, errors.Join(failures...))
-	if isVersion(version) || ctx.Err() != nil || errors.Is(err, ErrIntegrity) {
+	if isVersion(version) || ctx.Err() != nil || errors.Is(err, fetch.ErrIntegrity) {
 		return Release{}, err
 	}
 	cached, cacheErr := Cached(f.Cache, arch)

@@ -27,6 +27,8 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp/armor"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/themouette/claude-vm/internal/fetch"
 )
 
 const version = "2.1.330"
@@ -262,20 +264,20 @@ func TestReleaseChannelFailures(t *testing.T) {
 		spoil func(*site)
 		want  error
 	}{
-		"wrong checksum":     {func(s *site) { s.bodies[binaryPath] = bytes.ToUpper(program) }, ErrIntegrity},
-		"too short":          {func(s *site) { s.bodies[binaryPath] = program[1:] }, ErrIntegrity},
-		"too long":           {func(s *site) { s.bodies[binaryPath] = append(program[:len(program):len(program)], 'x') }, ErrIntegrity},
-		"broken off":         {func(s *site) { s.declared[binaryPath] = len(program) + 1 }, ErrUnreachable},
-		"no binary":          {func(s *site) { delete(s.bodies, binaryPath) }, ErrNotFound},
-		"no manifest":        {func(s *site) { delete(s.bodies, "/"+version+"/manifest.json") }, ErrNotFound},
-		"unsigned":           {func(s *site) { delete(s.bodies, "/"+version+"/manifest.json.sig") }, ErrNotFound},
-		"signed by another":  {func(s *site) { s.promise(t, other, version, good, len(program)) }, ErrIntegrity},
-		"changed manifest":   {func(s *site) { s.bodies["/"+version+"/manifest.json"] = []byte("{}") }, ErrIntegrity},
-		"another's manifest": {func(s *site) { s.promise(t, key, "2.1.329", good, len(program)) }, ErrIntegrity},
-		"absurd size":        {func(s *site) { s.promise(t, key, version, good, maxBinary+1) }, ErrIntegrity},
-		"login page":         {func(s *site) { s.bodies["/latest"] = []byte("<html>Welcome to the hotel") }, ErrUnreachable},
-		"endless answer":     {func(s *site) { s.bodies["/latest"] = make([]byte, 1<<20) }, ErrUnreachable},
-		"path as version":    {func(s *site) { s.bodies["/latest"] = []byte("../../evil") }, ErrUnreachable},
+		"wrong checksum":     {func(s *site) { s.bodies[binaryPath] = bytes.ToUpper(program) }, fetch.ErrIntegrity},
+		"too short":          {func(s *site) { s.bodies[binaryPath] = program[1:] }, fetch.ErrIntegrity},
+		"too long":           {func(s *site) { s.bodies[binaryPath] = append(program[:len(program):len(program)], 'x') }, fetch.ErrIntegrity},
+		"broken off":         {func(s *site) { s.declared[binaryPath] = len(program) + 1 }, fetch.ErrUnreachable},
+		"no binary":          {func(s *site) { delete(s.bodies, binaryPath) }, fetch.ErrNotFound},
+		"no manifest":        {func(s *site) { delete(s.bodies, "/"+version+"/manifest.json") }, fetch.ErrNotFound},
+		"unsigned":           {func(s *site) { delete(s.bodies, "/"+version+"/manifest.json.sig") }, fetch.ErrNotFound},
+		"signed by another":  {func(s *site) { s.promise(t, other, version, good, len(program)) }, fetch.ErrIntegrity},
+		"changed manifest":   {func(s *site) { s.bodies["/"+version+"/manifest.json"] = []byte("{}") }, fetch.ErrIntegrity},
+		"another's manifest": {func(s *site) { s.promise(t, key, "2.1.329", good, len(program)) }, fetch.ErrIntegrity},
+		"absurd size":        {func(s *site) { s.promise(t, key, version, good, maxBinary+1) }, fetch.ErrIntegrity},
+		"login page":         {func(s *site) { s.bodies["/latest"] = []byte("<html>Welcome to the hotel") }, fetch.ErrUnreachable},
+		"endless answer":     {func(s *site) { s.bodies["/latest"] = make([]byte, 1<<20) }, fetch.ErrUnreachable},
+		"path as version":    {func(s *site) { s.bodies["/latest"] = []byte("../../evil") }, fetch.ErrUnreachable},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -293,7 +295,7 @@ func TestReleaseChannelFailures(t *testing.T) {
 	t.Run("other platform", func(t *testing.T) {
 		f := fetcher(t, channelSite(t, key).URL, "")
 		f.ReleaseKey = public
-		if _, err := f.Fetch(t.Context(), "latest", "release", "arm64"); !errors.Is(err, ErrNotFound) {
+		if _, err := f.Fetch(t.Context(), "latest", "release", "arm64"); !errors.Is(err, fetch.ErrNotFound) {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -308,20 +310,20 @@ func TestNpmFailures(t *testing.T) {
 		spoil   func(*site)
 		want    error
 	}{
-		"wrong hash":      {spoil: func(s *site) { s.bodies[tarballPath] = tarball(t, claude) }, want: ErrIntegrity},
-		"garbage":         {spoil: func(s *site) { s.bodies[tarballPath] = program }, want: ErrIntegrity},
-		"no integrity":    {spoil: func(s *site) { s.publish(t, "") }, want: ErrIntegrity},
-		"only a SHA-1":    {spoil: func(s *site) { s.publish(t, "sha1-2jmj7l5rSw0yVb/vlWAYkK/YBwk=") }, want: ErrIntegrity},
-		"short":           {spoil: func(s *site) { s.bodies[tarballPath] = s.bodies[tarballPath][:40] }, want: ErrIntegrity},
-		"broken off":      {spoil: func(s *site) { s.declared[tarballPath] = len(s.bodies[tarballPath]) + 1 }, want: ErrUnreachable},
-		"no tarball":      {spoil: func(s *site) { delete(s.bodies, tarballPath) }, want: ErrNotFound},
-		"no package":      {spoil: func(s *site) { delete(s.bodies, packagePath) }, want: ErrNotFound},
-		"no such version": {spoil: func(s *site) { s.bodies[packagePath] = []byte(`{"dist-tags":{"latest":"9.9.9"}}`) }, want: ErrNotFound},
-		"not JSON":        {spoil: func(s *site) { s.bodies[packagePath] = []byte("<html>") }, want: ErrUnreachable},
-		"without claude":  {tarball: tarball(t, tar.Header{Name: "package/README.md"}, tar.Header{Name: "claude"}), want: ErrIntegrity},
-		"a link":          {tarball: tarball(t, link), want: ErrIntegrity},
-		"twice":           {tarball: tarball(t, claude, claude), want: ErrIntegrity},
-		"a link after it": {tarball: tarball(t, claude, link), want: ErrIntegrity},
+		"wrong hash":      {spoil: func(s *site) { s.bodies[tarballPath] = tarball(t, claude) }, want: fetch.ErrIntegrity},
+		"garbage":         {spoil: func(s *site) { s.bodies[tarballPath] = program }, want: fetch.ErrIntegrity},
+		"no integrity":    {spoil: func(s *site) { s.publish(t, "") }, want: fetch.ErrIntegrity},
+		"only a SHA-1":    {spoil: func(s *site) { s.publish(t, "sha1-2jmj7l5rSw0yVb/vlWAYkK/YBwk=") }, want: fetch.ErrIntegrity},
+		"short":           {spoil: func(s *site) { s.bodies[tarballPath] = s.bodies[tarballPath][:40] }, want: fetch.ErrIntegrity},
+		"broken off":      {spoil: func(s *site) { s.declared[tarballPath] = len(s.bodies[tarballPath]) + 1 }, want: fetch.ErrUnreachable},
+		"no tarball":      {spoil: func(s *site) { delete(s.bodies, tarballPath) }, want: fetch.ErrNotFound},
+		"no package":      {spoil: func(s *site) { delete(s.bodies, packagePath) }, want: fetch.ErrNotFound},
+		"no such version": {spoil: func(s *site) { s.bodies[packagePath] = []byte(`{"dist-tags":{"latest":"9.9.9"}}`) }, want: fetch.ErrNotFound},
+		"not JSON":        {spoil: func(s *site) { s.bodies[packagePath] = []byte("<html>") }, want: fetch.ErrUnreachable},
+		"without claude":  {tarball: tarball(t, tar.Header{Name: "package/README.md"}, tar.Header{Name: "claude"}), want: fetch.ErrIntegrity},
+		"a link":          {tarball: tarball(t, link), want: fetch.ErrIntegrity},
+		"twice":           {tarball: tarball(t, claude, claude), want: fetch.ErrIntegrity},
+		"a link after it": {tarball: tarball(t, claude, link), want: fetch.ErrIntegrity},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -390,7 +392,7 @@ func TestAutoTellsBothFailures(t *testing.T) {
 	t.Parallel()
 	channel, registry := closed(t), newSite(t).URL
 	_, err := fetcher(t, channel, registry).Fetch(t.Context(), "latest", "auto", "x64")
-	if !errors.Is(err, ErrUnreachable) || !errors.Is(err, ErrNotFound) {
+	if !errors.Is(err, fetch.ErrUnreachable) || !errors.Is(err, fetch.ErrNotFound) {
 		t.Errorf("got %v", err)
 	}
 	for _, want := range []string{"release: ", channel, "npm: ", registry} {
@@ -407,7 +409,7 @@ func TestAutoStopsAtAFailedIntegrityCheck(t *testing.T) {
 	channel.bodies["/"+version+"/linux-x64/claude"] = bytes.ToUpper(program)
 	f := fetcher(t, channel.URL, registry.URL)
 	f.ReleaseKey = public
-	if _, err := f.Fetch(t.Context(), "latest", "auto", "x64"); !errors.Is(err, ErrIntegrity) {
+	if _, err := f.Fetch(t.Context(), "latest", "auto", "x64"); !errors.Is(err, fetch.ErrIntegrity) {
 		t.Errorf("got %v", err)
 	}
 	if len(registry.asked) > 0 {
@@ -461,7 +463,7 @@ func TestAChannelFallsBackToTheNewestCached(t *testing.T) {
 	if err != nil || got.Version != "2.1.10" || !strings.Contains(got.Note, "no npm registry") {
 		t.Errorf("got %+v, %v", got, err)
 	}
-	if _, err := f.Fetch(t.Context(), "2.1.11", "auto", "x64"); !errors.Is(err, ErrUnreachable) {
+	if _, err := f.Fetch(t.Context(), "2.1.11", "auto", "x64"); !errors.Is(err, fetch.ErrUnreachable) {
 		t.Errorf("a full version that is not cached: %v", err)
 	}
 }
@@ -540,7 +542,7 @@ func TestCancellationLeavesNothingBehind(t *testing.T) {
 	defer cancel()
 	f.Progress = func(int64, int64) { cancel() }
 	_, err := f.Fetch(ctx, version, "npm", "x64")
-	if !errors.Is(err, context.Canceled) || errors.Is(err, ErrUnreachable) || errors.Is(err, ErrIntegrity) {
+	if !errors.Is(err, context.Canceled) || errors.Is(err, fetch.ErrUnreachable) || errors.Is(err, fetch.ErrIntegrity) {
 		t.Errorf("got %v", err)
 	}
 	wantEmpty(t, f.Cache)
@@ -581,10 +583,10 @@ func TestAHostThatNobodyAnswersForCostsThreeSeconds(t *testing.T) {
 		})}
 		begin := time.Now()
 		_, err := f.Fetch(t.Context(), "latest", "auto", "x64")
-		if !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), errSilent.Error()) {
+		if !errors.Is(err, fetch.ErrUnreachable) || !strings.Contains(err.Error(), "no answer in time") {
 			t.Errorf("got %v", err)
 		}
-		if took := time.Since(begin); took != quickConnect {
+		if took := time.Since(begin); took != fetch.QuickConnect {
 			t.Errorf("took %v", took)
 		}
 	})

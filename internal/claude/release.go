@@ -1,7 +1,7 @@
 package claude
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	_ "embed"
@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ProtonMail/go-crypto/openpgp"
+	"github.com/themouette/claude-vm/internal/fetch"
 )
 
 // releaseBase is Anthropic's release channel: latest and stable hold a version; VERSION/manifest.json has the SHA-256 and
@@ -48,13 +48,13 @@ func (c channel) find(ctx context.Context, version, arch string) (candidate, err
 		base = releaseBase
 	}
 	if !isVersion(version) {
-		text, err := getAll(ctx, c.HTTP, c.patience, base+"/"+version, nil, 4096)
+		text, err := fetch.GetAll(ctx, c.HTTP, c.patience, base+"/"+version, nil, 4096)
 		if err != nil {
 			return candidate{}, err
 		}
 		name := version
 		if version = strings.TrimSpace(string(text)); !isVersion(version) {
-			return candidate{}, fmt.Errorf("%s/%s: %w: the answer is not a version", base, name, ErrUnreachable)
+			return candidate{}, fmt.Errorf("%s/%s: %w: the answer is not a version", base, name, fetch.ErrUnreachable)
 		}
 	}
 	return candidate{version, func(ctx context.Context, w io.Writer) error {
@@ -63,62 +63,44 @@ func (c channel) find(ctx context.Context, version, arch string) (candidate, err
 }
 
 func (c channel) download(ctx context.Context, base, version, platform string, w io.Writer) error {
-	data, err := getAll(ctx, c.HTTP, c.patience, base+"manifest.json", nil, 1<<20)
+	data, err := fetch.GetAll(ctx, c.HTTP, c.patience, base+"manifest.json", nil, 1<<20)
 	if err != nil {
 		return err
 	}
-	signature, err := getAll(ctx, c.HTTP, c.patience, base+"manifest.json.sig", nil, 1<<16)
+	signature, err := fetch.GetAll(ctx, c.HTTP, c.patience, base+"manifest.json.sig", nil, 1<<16)
 	if err != nil {
 		return err
 	}
-	if err := c.verify(data, signature); err != nil {
-		return fmt.Errorf("%smanifest.json: %w: %w", base, ErrIntegrity, err)
+	if err := fetch.Verify(cmp.Or(c.ReleaseKey, releaseKey), data, signature); err != nil {
+		return fmt.Errorf("%smanifest.json: %w: %w", base, fetch.ErrIntegrity, err)
 	}
 	var m manifest
 	if err := json.Unmarshal(data, &m); err != nil {
-		return fmt.Errorf("%smanifest.json: %w: %w", base, ErrIntegrity, err)
+		return fmt.Errorf("%smanifest.json: %w: %w", base, fetch.ErrIntegrity, err)
 	}
 	if m.Version != version { // an older release, correctly signed
-		return fmt.Errorf("%smanifest.json: %w: it is the manifest of version %q", base, ErrIntegrity, m.Version)
+		return fmt.Errorf("%smanifest.json: %w: it is the manifest of version %q", base, fetch.ErrIntegrity, m.Version)
 	}
 	promised, ok := m.Platforms[platform]
 	if !ok {
-		return fmt.Errorf("%smanifest.json: %w: it has no %s", base, ErrNotFound, platform)
+		return fmt.Errorf("%smanifest.json: %w: it has no %s", base, fetch.ErrNotFound, platform)
 	}
 	if promised.Size <= 0 || promised.Size > maxBinary {
-		return fmt.Errorf("%smanifest.json: %w: a binary of %d bytes", base, ErrIntegrity, promised.Size)
+		return fmt.Errorf("%smanifest.json: %w: a binary of %d bytes", base, fetch.ErrIntegrity, promised.Size)
 	}
-	body, _, err := get(ctx, c.HTTP, c.patience, base+platform+"/claude", nil)
+	body, _, err := fetch.Get(ctx, c.HTTP, c.patience, base+platform+"/claude", nil)
 	if err != nil {
 		return err
 	}
 	defer body.Close()
 	sum := sha256.New()
-	source := &reporting{Reader: body, total: promised.Size, report: c.Progress}
+	source := c.Progress.Reader(body, promised.Size)
 	n, err := io.Copy(io.MultiWriter(w, sum), io.LimitReader(source, promised.Size+1))
 	if err != nil {
 		return err
 	}
 	if got := hex.EncodeToString(sum.Sum(nil)); n != promised.Size || got != promised.Checksum {
-		return fmt.Errorf("%s%s/claude: %w: SHA-256 %s, the manifest says %s", base, platform, ErrIntegrity, got, promised.Checksum)
+		return fmt.Errorf("%s%s/claude: %w: SHA-256 %s, the manifest says %s", base, platform, fetch.ErrIntegrity, got, promised.Checksum)
 	}
 	return nil
-}
-
-// verify checks a detached OpenPGP signature, armored or not.
-func (c channel) verify(data, signature []byte) error {
-	armored := c.ReleaseKey
-	if armored == "" {
-		armored = releaseKey
-	}
-	keys, err := openpgp.ReadArmoredKeyRing(strings.NewReader(armored))
-	if err != nil {
-		return fmt.Errorf("read the signing key: %w", err)
-	}
-	check := openpgp.CheckDetachedSignature
-	if bytes.HasPrefix(signature, []byte("-----BEGIN")) {
-		check = openpgp.CheckArmoredDetachedSignature
-	}
-	_, err = check(keys, bytes.NewReader(data), bytes.NewReader(signature), nil)
-	return err
 }

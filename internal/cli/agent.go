@@ -120,7 +120,7 @@ func (a *app) ensureTemplate(ctx context.Context, store template.Store, p *proje
 	if err != nil {
 		return err
 	}
-	spec, err := templateSpec(a.Home, p, cfg, asked, mounts)
+	spec, err := a.templateSpec(p, cfg, asked, mounts)
 	if err != nil {
 		return err
 	}

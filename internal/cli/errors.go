@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"runtime"
 
-	"github.com/themouette/claude-vm/internal/claude"
 	"github.com/themouette/claude-vm/internal/config"
+	"github.com/themouette/claude-vm/internal/fetch"
 	"github.com/themouette/claude-vm/internal/forward"
 	"github.com/themouette/claude-vm/internal/git"
 	"github.com/themouette/claude-vm/internal/lima"
@@ -15,6 +15,7 @@ import (
 	"github.com/themouette/claude-vm/internal/project"
 	"github.com/themouette/claude-vm/internal/session"
 	"github.com/themouette/claude-vm/internal/template"
+	"github.com/themouette/claude-vm/internal/tool"
 	"github.com/themouette/claude-vm/internal/trust"
 	"github.com/themouette/claude-vm/internal/ui"
 )
@@ -131,6 +132,7 @@ func diagnose(err error) (code int, hint string) {
 		{lima.ErrNoQEMU, codeHost, "install QEMU, on Debian and Ubuntu: sudo apt-get install qemu-system qemu-utils"},
 		{lima.ErrHome, codeHost, "choose a short folder, such as: export CLAUDE_VM_HOME=/var/tmp/cvm"},
 		{lima.ErrNoImage, codeHost, "--image takes a Lima template (template:debian-13), a disk image, or a folder made by `make image`"},
+		{tool.ErrVersion, codeUsage, "leave the version out for the one that there is"},
 		{git.ErrNotInstalled, codeHost, "install git"},
 		{forward.ErrNoSSHAgent, codeHost, "start one and give it your keys: eval \"$(ssh-agent)\" && ssh-add"},
 		{forward.ErrNoGPG, codeHost, "install gnupg, or leave the tool gpg out"},
@@ -144,9 +146,9 @@ func diagnose(err error) (code int, hint string) {
 		{git.ErrDubiousOwner, codeRefused, "if you trust it: git config --global --add safe.directory FOLDER"},
 		{template.ErrBusy, codeBusy, "wait until it is done"},
 		{template.ErrRunning, codeBusy, "somebody started the template with limactl; stop it there, or build it anew: claude-vm setup"},
-		{claude.ErrIntegrity, codeDownload, "nothing was installed; try again, or choose another source with claude.source"},
-		{claude.ErrUnreachable, codeDownload, "check the network and the proxy variables, or set claude.source to \"npm\" and npm's registry to one that can be reached"},
-		{claude.ErrNotFound, codeDownload, "see claude.version and claude.source in the configuration"},
+		{fetch.ErrIntegrity, codeDownload, "nothing was installed; try again, or for Claude Code choose another source with claude.source"},
+		{fetch.ErrUnreachable, codeDownload, "check the network, the proxy variables and npm's registry; claude.source chooses where Claude Code comes from"},
+		{fetch.ErrNotFound, codeDownload, "see claude.version, claude.source and the versions below tools in the configuration"},
 		{lima.ErrBoot, codeVM, "claude-vm doctor shows what may be missing; --verbose shows Lima's log"},
 		{session.ErrLost, codeVM, ""},
 		{lima.ErrShare, codeUsage, "rename it, or choose another vm.mount_type"},

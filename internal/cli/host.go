@@ -54,9 +54,6 @@ func (a *app) here(ctx context.Context) (*project.Project, *config.Config, error
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, key := range cfg.WithoutEffect() {
-		a.ui.Warn("%s (%s) has no effect yet", key, cfg.Origin(key))
-	}
 	return p, cfg, nil
 }
 

@@ -40,11 +40,23 @@ type templateFacts struct {
 	Built    *time.Time `json:"built,omitempty"` // nil: not yet
 	Used     *time.Time `json:"used,omitempty"`
 	Claude   string     `json:"claude,omitempty"`
+	Tools    versions   `json:"tools,omitempty"`
 	DiskGB   int        `json:"disk_gb,omitempty"`
 	MemoryGB int        `json:"memory_gb,omitempty"`
 	CPUs     int        `json:"cpus,omitempty"`
 	Bytes    int64      `json:"bytes,omitempty"`
 	Layers   []disk     `json:"layers,omitempty"` // that it stands on, the lowest first
+}
+
+// versions are those of tools, by their names.
+type versions map[string]string
+
+func (v versions) String() string {
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(v)) {
+		list = append(list, strings.TrimSpace(name+" "+v[name]))
+	}
+	return strings.Join(list, ", ")
 }
 
 // disk is a folder below disks/.
@@ -91,11 +103,11 @@ func (a *app) infoCommand() *cobra.Command {
 			for _, m := range spec.Mounts {
 				f.Mounts = append(f.Mounts, mountFacts(m))
 			}
-			setup, err := templateSpec(a.Home, p, cfg, review, nil)
+			setup, err := a.setupScripts(p, cfg, review)
 			if err != nil {
 				return err
 			}
-			f.Setup, f.Scripts = names(setup.Scripts), names(spec.Command.Scripts)
+			f.Setup, f.Scripts = names(setup), names(spec.Command.Scripts)
 			for _, v := range spec.Command.Env {
 				name, _, _ := strings.Cut(v, "=")
 				f.Env = append(f.Env, name)
@@ -133,7 +145,7 @@ func (a *app) templateFacts(name string) templateFacts {
 	used := store.Used(name)
 	f := templateFacts{
 		Name: name, State: store.Condition(template.Entry{Name: name, Record: record}), Built: &record.Created, Used: &used,
-		Claude: record.Claude, DiskGB: record.DiskGB, MemoryGB: record.MemoryGB, CPUs: record.CPUs, Bytes: lima.Size(store.Lima.Dir(name)),
+		Claude: record.Claude, Tools: record.Tools, DiskGB: record.DiskGB, MemoryGB: record.MemoryGB, CPUs: record.CPUs, Bytes: lima.Size(store.Lima.Dir(name)),
 	}
 	for _, name := range record.Disks {
 		f.Layers = append(f.Layers, disk{name, lima.Size(filepath.Join(a.state().Disks(), name))})
@@ -153,6 +165,9 @@ func (a *app) printFacts(f facts, mounts []mount.Mount) error {
 	if t.Built != nil {
 		line("", fmt.Sprintf("built %s, last used %s, Claude Code %s", ago(*t.Built), ago(*t.Used), t.Claude))
 		line("", fmt.Sprintf("%d GB disk, %d GB memory, %d CPU; takes %s of its own", t.DiskGB, t.MemoryGB, t.CPUs, ui.Size(t.Bytes)))
+	}
+	if len(t.Tools) > 0 {
+		line("tools", t.Tools.String())
 	}
 	for _, l := range t.Layers {
 		line("layer", l.Name+", "+ui.Size(l.Bytes))

@@ -34,6 +34,7 @@ func (a *app) listCommand() *cobra.Command {
 				Created time.Time `json:"created"`
 				Used    time.Time `json:"used"`
 				Claude  string    `json:"claude"`
+				Tools   versions  `json:"tools,omitempty"`
 				Bytes   int64     `json:"bytes"`  // of its own
 				Shared  int64     `json:"shared"` // of the disks below it, which others may use too
 				State   string    `json:"state"`  // ready, running, damaged, project gone
@@ -46,7 +47,7 @@ func (a *app) listCommand() *cobra.Command {
 					shared += lima.Size(filepath.Join(a.state().Disks(), disk))
 				}
 				rows = append(rows, row{
-					e.Name, e.Project, e.Created, store.Used(e.Name), e.Claude, lima.Size(store.Lima.Dir(e.Name)), shared,
+					e.Name, e.Project, e.Created, store.Used(e.Name), e.Claude, e.Tools, lima.Size(store.Lima.Dir(e.Name)), shared,
 					store.Condition(e), string(store.Lima.Status(e.Name)),
 				})
 			}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http/httptest"
 	"os"
 	"os/exec" // the program is run as a program
 	"path/filepath"
@@ -26,6 +27,7 @@ import (
 	"github.com/themouette/claude-vm/internal/cli"
 	"github.com/themouette/claude-vm/internal/lima"
 	"github.com/themouette/claude-vm/internal/lima/limatest"
+	"github.com/themouette/claude-vm/internal/npm/npmtest"
 	"github.com/themouette/claude-vm/internal/project"
 )
 
@@ -45,7 +47,8 @@ func TestMain(m *testing.M) {
 
 // TestScript runs the finished program, with a stand-in for Lima. Each script begins in the repository $WORK/my-proj, whose
 // template is to be called $T and the folder of its conversations $CONVERSATIONS. The instances lie in $VMS, the traces of
-// the stand-in in $FAKE_DIR. A base layer is there, and a release of Claude Code in the cache.
+// the stand-in in $FAKE_DIR. A base layer is there, and a release of Claude Code in the cache. $REGISTRY is a
+// stand-in for npm's.
 func TestScript(t *testing.T) {
 	world := newWorld(t)
 	t.Setenv("GOTMPDIR", t.TempDir()) // or testscript leaves a folder when it runs some of the scripts only
@@ -74,6 +77,7 @@ func TestScript(t *testing.T) {
 // world is what all scripts begin with.
 type world struct {
 	image, state, git string
+	registry          string // a stand-in for npm's
 }
 
 const release = "2.1.330"
@@ -84,7 +88,11 @@ func newWorld(t *testing.T) world {
 		t.Skip("bash on PATH is older than the guest's")
 	}
 	dir := shortTemp(t)
-	w := world{image: filepath.Join(dir, "image"), state: filepath.Join(dir, "state"), git: filepath.Join(dir, "repo/.git")}
+	registry := httptest.NewServer(npmtest.Handler(npmtest.Tools()...))
+	t.Cleanup(registry.Close)
+	w := world{
+		image: filepath.Join(dir, "image"), state: filepath.Join(dir, "state"), git: filepath.Join(dir, "repo/.git"), registry: registry.URL,
+	}
 	cached := claude.Release{Version: release, Arch: "x64", Source: "release", Digest: "12", Size: int64(len("the binary\n"))}
 	if lima.Arch() == "aarch64" {
 		cached.Arch = "arm64"
@@ -137,6 +145,7 @@ func (w world) env(dir, state string) []string {
 		"HOME=" + dir + "/home", "CLAUDE_VM_HOME=" + state, "VMS=" + state + "/vm", "FAKE_DIR=" + dir + "/fake",
 		"CLAUDE_VM_IMAGE=" + w.image, "CLAUDE_VM_VM_ACCEL=tcg", "CLAUDE_VM_CLAUDE_VERSION=" + release, "CLAUDE_VM_STANDBY_COUNT=0", "CLAUDE_VM_STANDBY_MEMORY_LIMIT=1000",
 		"GIT_CONFIG_NOSYSTEM=1", "ANTHROPIC_API_KEY=sk-ant-of-the-tests",
+		"REGISTRY=" + w.registry,
 	}
 	for _, who := range []string{"AUTHOR", "COMMITTER"} {
 		env = append(env, "GIT_"+who+"_NAME=Ann", "GIT_"+who+"_EMAIL=ann@example.org")

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/themouette/claude-vm/internal/config"
+	"github.com/themouette/claude-vm/internal/guest"
 	"github.com/themouette/claude-vm/internal/mount"
 	"github.com/themouette/claude-vm/internal/project"
 	"github.com/themouette/claude-vm/internal/state"
@@ -20,18 +21,21 @@ import (
 const buildGB = 5
 
 func (a *app) setupCommand() *cobra.Command {
+	var rebuild bool
 	cmd := &cobra.Command{
 		Use:   "setup [flags]",
 		Short: "Build the template VM of this project",
 		Long: `Build the template VM that every session of this project starts from.
 
-The base of it, with Claude Code in it, is built once and shared by all projects. An existing
-template stays in use until its successor is complete.
+The base of it, with Claude Code in it, is built once and shared by all projects, and so is a
+layer with the tools for all projects that want the same ones. An existing template stays in use
+until its successor is complete.
 
 Setup scripts run in the VM, in this order: ~/.claude-vm.setup.sh, .claude-vm.setup.sh of the
 project, those of the configuration, its phases, those of the command line. Folders given with
 --mount are shared only while they run.`,
 		Example: `  claude-vm setup
+  claude-vm setup --docker --node
   claude-vm setup --disk 40 --memory 16
   claude-vm setup --setup-script ./install-extras.sh --mount ~/packages:/tmp/packages:ro`,
 		Args: noArguments,
@@ -45,20 +49,23 @@ project, those of the configuration, its phases, those of the command line. Fold
 			if err != nil {
 				return err
 			}
-			if _, err := a.findGPG(ctx, p, cfg); err != nil { // what no session could use need not be built
-				return err
+			if _, err := a.findGPG(ctx, p, cfg); err != nil && cfg.Origin("tools.gpg").Name != "--all" {
+				return err // what no session could use need not be built
+			} else if err != nil {
+				a.ui.Warn("GnuPG is there in the VM, and has nothing of yours to sign with: %v", err)
 			}
 			mounts, err := a.addedMounts(cfg.Setup.Mounts, a.flags.mounts)
 			if err != nil {
 				return err
 			}
-			spec, err := templateSpec(a.Home, p, cfg, asked, mounts)
+			spec, err := a.templateSpec(p, cfg, asked, mounts)
 			if err != nil {
 				return err
 			}
 			if len(spec.Mounts) > 0 && len(spec.Scripts) == 0 {
 				a.ui.Warn("there is no setup script that could use %s", spec.Mounts[0].Host)
 			}
+			spec.Rebuild = rebuild
 			store, err := a.machines(ctx, cfg)
 			if err != nil {
 				return err
@@ -71,12 +78,14 @@ project, those of the configuration, its phases, those of the command line. Fold
 			return a.print("project  %s\ntemplate %s\n", ui.Sanitize(p.Main), entry.Name)
 		},
 	}
+	a.flags.forTools(cmd.Flags())
+	cmd.Flags().BoolVar(&rebuild, "rebuild", false, "build the shared layers anew, with the newest packages")
 	a.flags.forKey(cmd.Flags(), "setup-script", "setup.scripts", "`SCRIPT` to run in the VM at the end (repeatable)")
 	return cmd
 }
 
 // templateSpec says what a template is to be made of, Claude Code and what depends on the host aside.
-func templateSpec(home string, p *project.Project, cfg *config.Config, asked *trust.Review, mounts [][]mount.Mount) (spec template.Spec, err error) {
+func (a *app) templateSpec(p *project.Project, cfg *config.Config, asked *trust.Review, mounts [][]mount.Mount) (spec template.Spec, err error) {
 	spec = template.Spec{
 		Project: p, Image: cfg.VM.Image, DiskGB: cfg.VM.Disk, MemoryGB: cfg.VM.Memory, CPUs: cfg.VM.CPUs, MountType: cfg.VM.MountType,
 	}
@@ -86,13 +95,21 @@ func templateSpec(home string, p *project.Project, cfg *config.Config, asked *tr
 	if spec.Certificates, err = certificates(cfg); err != nil {
 		return spec, err
 	}
+	if spec.Tools, err = tools(cfg); err != nil {
+		return spec, err
+	}
 	if spec.Mounts, err = mount.Resolve(nil, mounts...); err != nil {
 		return spec, err
 	}
-	spec.Scripts, err = readScripts(asked, []string{
-		filepath.Join(home, setupScript), filepath.Join(p.Root, setupScript),
-	}, cfg.Setup.Scripts, cfg.Phase.Setup)
+	spec.Scripts, err = a.setupScripts(p, cfg, asked)
 	return spec, err
+}
+
+// setupScripts returns what runs while a template is built.
+func (a *app) setupScripts(p *project.Project, cfg *config.Config, asked *trust.Review) ([]guest.Script, error) {
+	return readScripts(asked, []string{
+		filepath.Join(a.Home, setupScript), filepath.Join(p.Root, setupScript),
+	}, cfg.Setup.Scripts, cfg.Phase.Setup)
 }
 
 // cacheLock is held by whoever uses downloads, and by whoever removes them.
@@ -100,7 +117,11 @@ const cacheLock = "cache"
 
 // setup builds the template of a project.
 func (a *app) setup(ctx context.Context, store template.Store, cfg *config.Config, spec template.Spec) (entry template.Entry, err error) {
-	if err := a.needSpace(buildGB); err != nil {
+	space := int64(buildGB)
+	if len(spec.Tools) > 0 {
+		space += toolsGB
+	}
+	if err := a.needSpace(space); err != nil {
 		return entry, err
 	}
 	downloads, err := a.state().Lock(ctx, cacheLock, state.Shared)
@@ -118,7 +139,7 @@ func (a *app) setup(ctx context.Context, store template.Store, cfg *config.Confi
 	}
 	log := a.ui.Verbose()
 	defer log.Close()
-	builder := template.Builder{Store: store, UI: a.ui, Log: log, Env: a.proxies(cfg), Steps: steps}
+	builder := template.Builder{Store: store, UI: a.ui, Log: log, Env: a.proxies(cfg), Steps: steps, Shop: a.shop()}
 	if entry, err = builder.Build(ctx, spec); err != nil {
 		return entry, err
 	}

@@ -84,6 +84,15 @@ func (t *Tools) all() []namedTool {
 	}
 }
 
+// ByName returns the tools by the names that they have below tools.
+func (t Tools) ByName() map[string]Tool {
+	tools := map[string]Tool{}
+	for _, named := range t.all() {
+		tools[named.name] = *named.Tool
+	}
+	return tools
+}
+
 func (m *Mount) keys() []key {
 	return []key{
 		{path: "location", required: true, value: text(&m.Location, hostPath()), doc: "The directory on the host."},

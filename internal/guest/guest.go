@@ -63,9 +63,21 @@ func Base(packages, certificates []string) string {
 	return render("base.sh", many("PACKAGES", packages), many("CERTIFICATES", certificates))
 }
 
-// Packages returns the script that installs Debian packages. It runs as root.
-func Packages(names []string) string {
-	return render("packages.sh", many("PACKAGES", names))
+// Packages returns the script that installs Debian packages, and has them start their services or not. It runs as root.
+func Packages(names []string, services bool) string {
+	return render("packages.sh", many("PACKAGES", names), one("SERVICES", flag(services)))
+}
+
+// Tool returns the script that does what packages cannot do for a tool: it runs the tool's own script, with files of the
+// host in reach, and has units started at each boot. It runs as root.
+func Tool(name, script, files string, units []string) string {
+	return render("tool.sh", one("TOOL", name), one("SCRIPT", script), one("FILES", files), many("UNITS", units))
+}
+
+// CheckTool returns the script that proves that a tool works: lines of shell for the guest's user, all of which must
+// succeed. It prints what they print. It runs as root.
+func CheckTool(name string, checks []string) string {
+	return render("check-tool.sh", one("TOOL", name), many("CHECKS", checks))
 }
 
 // SetupFiles returns setup scripts as files for Prepare, and the command line that runs each. What they print goes to

@@ -344,6 +344,11 @@ type Starting struct {
 
 // Start begins to boot an instance and returns at once.
 func (c *Client) Start(ctx context.Context, name string) (*Starting, error) {
+	for _, log := range serialLogs { // of an earlier boot, perhaps that of what this is a copy of, which must not be taken for this one's
+		if err := os.Remove(filepath.Join(c.Dir(name), log)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("starting the VM: %w", err)
+		}
+	}
 	p, err := proc.Start(ctx, c.command("start", "--tty=false", name))
 	if err != nil {
 		return nil, fmt.Errorf("starting the VM: %w", err)

@@ -3,9 +3,6 @@ package template
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +19,7 @@ import (
 	"github.com/themouette/claude-vm/internal/proc"
 	"github.com/themouette/claude-vm/internal/project"
 	"github.com/themouette/claude-vm/internal/state"
+	"github.com/themouette/claude-vm/internal/tool"
 	"github.com/themouette/claude-vm/internal/ui"
 )
 
@@ -48,7 +46,10 @@ type Spec struct {
 	DiskGB, MemoryGB, CPUs int
 	Certificates           []string // of authorities that the guest trusts, each in PEM form
 
-	// What the project adds to the base layer:
+	Tools   []tool.Choice // of the layer that projects with the same tools share
+	Rebuild bool          // make the shared layers anew, even those that could be used
+
+	// What the project adds to the layers:
 	Packages  []string       // Debian packages
 	Scripts   []guest.Script // run in this order, as the guest's user
 	Mounts    []mount.Mount  // shared while the scripts run, and not in sessions
@@ -61,9 +62,10 @@ func (s Spec) custom() bool { return len(s.Packages)+len(s.Scripts) > 0 }
 // Builder makes templates.
 type Builder struct {
 	Store
-	UI  *ui.UI
-	Log io.Writer // receives what runs in the VM prints
-	Env []string  // NAME=value for all that runs in the VM, and that the template must not keep
+	UI   *ui.UI
+	Log  io.Writer // receives what runs in the VM prints
+	Env  []string  // NAME=value for all that runs in the VM, and that the template must not keep
+	Shop tool.Shop // where what tools download comes from
 
 	Steps []string // of the preparation of what a project adds
 }
@@ -90,21 +92,19 @@ func (b *Builder) Build(ctx context.Context, spec Spec) (Entry, error) {
 		return Entry{}, err
 	}
 	defer disks.Unlock()
-	layer, err := b.base(ctx, spec, images)
+	parent, err := b.layers(ctx, spec, images)
 	if err != nil {
 		return Entry{}, err
 	}
 
-	record := layer.Record
+	record := parent.Record
 	record.Kind, record.Project, record.Created = Template, spec.Project.Main, time.Now().UTC()
 	record.DiskGB, record.MemoryGB, record.CPUs = spec.DiskGB, spec.MemoryGB, spec.CPUs
 	err = b.replace(ctx, name, func(draft string) error {
-		if err := b.step("copying the base layer", func() error {
-			return b.Copy(ctx, layer.Name, draft, record.Machine(), record)
-		}); err != nil || !spec.custom() {
-			return err
+		if spec.custom() {
+			return b.add(ctx, parent, draft, &record, b.customization(draft, spec))
 		}
-		return b.customize(ctx, draft, spec, &record)
+		return b.step("copying the "+parent.title(), func() error { return b.Copy(ctx, parent.Name, draft, record.Machine(), record) })
 	})
 	return Entry{name, record}, err
 }
@@ -123,49 +123,25 @@ func (b *Builder) step(name string, run func() error) error {
 // ErrScript means that a setup script has failed.
 var ErrScript = errors.New("a setup script failed")
 
-// customize boots the copy of a layer and adds what the project wants.
-func (b *Builder) customize(ctx context.Context, vm string, spec Spec, record *Record) error {
-	machine := record.Machine()
-	machine.Mounts, machine.MountType = spec.Mounts, record.ShareType(spec.MountType)
+// customization is what a project adds to its layers.
+func (b *Builder) customization(vm string, spec Spec) addition {
 	files, lines := guest.SetupFiles(spec.Scripts, b.Env)
-	if err := b.step("booting it", func() error {
-		if err := b.Lima.Configure(vm, machine); err != nil {
-			return err
-		}
-		return b.Boot(ctx, vm, machine, guest.Preparation{
-			Host: "vm-setup", Grow: record.DiskGB > record.SystemGB, Outfit: guest.Outfit{Files: files, Steps: b.Steps},
-		})
-	}); err != nil {
-		return err
-	}
-	record.SystemGB = record.DiskGB
+	a := addition{mounts: spec.Mounts, mountType: spec.MountType, prepare: guest.Preparation{Outfit: guest.Outfit{Files: files, Steps: b.Steps}}}
 	if len(spec.Packages) > 0 {
-		if err := b.step("installing "+strings.Join(spec.Packages, " "), func() error {
-			return b.asRoot(ctx, vm, guest.Packages(spec.Packages))
-		}); err != nil {
-			return err
-		}
+		a.steps = append(a.steps, step{"installing " + strings.Join(spec.Packages, " "), func(ctx context.Context, _ *Record) error {
+			return b.asRoot(ctx, vm, guest.Packages(spec.Packages, true))
+		}, false})
 	}
 	for i, script := range spec.Scripts {
-		err := b.step("running "+script.Name, func() error {
+		a.steps = append(a.steps, step{"running " + script.Name, func(ctx context.Context, _ *Record) error {
 			err := b.Lima.Exec(ctx, vm, lima.Command{Line: lines[i], Stdout: b.Log, Stderr: b.Log})
 			if code := proc.ExitCode(err); code > 0 {
 				return fmt.Errorf("%w: %s ended with code %d: %w", ErrScript, script.Name, code, err)
 			}
 			return err
-		})
-		if errors.Is(err, ErrScript) && script.Phase != nil && script.Phase.ContinueOnError {
-			b.UI.Warn("%v", err)
-		} else if err != nil {
-			return err
-		}
+		}, script.Phase != nil && script.Phase.ContinueOnError})
 	}
-	return b.step("stopping it", func() error {
-		if err := b.Lima.Exec(ctx, vm, lima.Command{Line: guest.ForgetFiles}); err != nil {
-			return err
-		}
-		return b.seal(ctx, vm, record)
-	})
+	return a
 }
 
 // seal stops an instance and makes its disk one that others can stand on.
@@ -216,48 +192,17 @@ func (b *Builder) replace(ctx context.Context, name string, build func(draft str
 	return b.Lima.Replace(ctx, draft, name)
 }
 
-// base returns the base layer for a spec, and builds it if there is none.
-func (b *Builder) base(ctx context.Context, spec Spec, images []lima.Image) (Entry, error) {
-	diskGB := min(spec.DiskGB, imageGB)
-	print, err := fingerprint(spec, images, diskGB)
-	if err != nil {
-		return Entry{}, err
-	}
-	name := NewName(Layer, "base", print[:8])
-	lock, err := b.State.TryLock(name+".build", state.Exclusive)
-	if errors.Is(err, state.ErrLocked) {
-		step := b.UI.Step("waiting for another claude-vm to build the base layer")
-		defer step.Fail()
-		if lock, err = b.State.Lock(ctx, name+".build", state.Exclusive); err == nil {
-			step.Done()
-		}
-	}
-	if err != nil {
-		return Entry{}, err
-	}
-	defer lock.Unlock()
-	if record, err := b.usable(name); err == nil && record.Layer == print {
-		return Entry{name, record}, nil
-	}
-
-	record := Record{
-		Kind: Layer, Created: time.Now().UTC(), Layer: print, Claude: spec.Claude.Version, Home: lima.GuestHome,
-		DiskGB: diskGB, SystemGB: diskGB, MemoryGB: buildGB, CPUs: b.Lima.Accel.DefaultCPUs(), Images: images,
-	}
-	err = b.replace(ctx, name, func(draft string) error { return b.buildBase(ctx, draft, spec, &record) })
-	return Entry{name, record}, err
-}
-
-// fingerprint names everything that goes into a base layer: with the same inputs the same layer serves.
-func fingerprint(spec Spec, images []lima.Image, diskGB int) (string, error) {
+// fingerprint names everything that goes into a base layer: with the same inputs the same layer serves. The release of
+// Claude Code is not one of them: a newer one goes into a layer of its own.
+func fingerprint(images []lima.Image, certificates []string, diskGB int) (string, error) {
 	inputs := struct {
-		Images                           []lima.Image
-		Files                            []string
-		Scripts                          []string
-		Claude, Arch, Driver, User, Home string
-		UID, DiskGB                      int
+		Images                   []lima.Image
+		Files                    []string
+		Scripts                  []string
+		Arch, Driver, User, Home string
+		UID, DiskGB              int
 	}{
-		Images: images, Scripts: []string{guest.Base(basePackages, spec.Certificates), guest.InstallClaude("", ""), guest.Lean(staticNet())}, Claude: spec.Claude.Digest,
+		Images: images, Scripts: []string{guest.Base(basePackages, certificates), guest.InstallClaude("", ""), guest.Lean(staticNet())},
 		Arch: lima.Arch(), Driver: lima.Driver(runtime.GOOS), User: lima.GuestUser, Home: lima.GuestHome, UID: lima.GuestUID(), DiskGB: diskGB,
 	}
 	for _, image := range images {
@@ -270,12 +215,7 @@ func fingerprint(spec Spec, images []lima.Image, diskGB int) (string, error) {
 		}
 		inputs.Files = append(inputs.Files, fmt.Sprint(info.Size(), info.ModTime().UnixNano()))
 	}
-	text, err := json.Marshal(inputs)
-	if err != nil {
-		return "", err
-	}
-	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:]), nil
+	return digest(inputs), nil
 }
 
 // shareForBuild is how the VM of a base layer sees the release. Guests that do not know it say so.
@@ -323,8 +263,13 @@ func (b *Builder) buildBase(ctx context.Context, vm string, spec Spec, record *R
 
 // asRoot runs a script as root in a VM. A failure shows the end of what it printed.
 func (b *Builder) asRoot(ctx context.Context, vm, script string) error {
+	return b.saidAsRoot(ctx, vm, script, b.Log)
+}
+
+// saidAsRoot is asRoot with what the script prints on its standard output.
+func (b *Builder) saidAsRoot(ctx context.Context, vm, script string, out io.Writer) error {
 	return b.Lima.Exec(ctx, vm, lima.Command{
-		Line: "sudo bash -s", Stdin: strings.NewReader(guest.Export(b.Env) + script), Stdout: b.Log, Stderr: b.Log,
+		Line: "sudo bash -s", Stdin: strings.NewReader(guest.Export(b.Env) + script), Stdout: out, Stderr: b.Log,
 	})
 }
 

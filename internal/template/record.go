@@ -1,5 +1,6 @@
-// Package template knows what a session starts from: the base layer, which is built once and shared by all projects, and
-// the template of a project, a thin copy of it. It finds, builds and removes them. It knows nothing of sessions.
+// Package template knows what a session starts from: layers, which are built once and shared by all projects that want the
+// same, and the template of a project, a thin copy of the topmost. It finds, builds and removes them. It knows nothing of
+// sessions, and of a tool only what its description says.
 package template
 
 import (
@@ -52,6 +53,8 @@ type Record struct {
 	Disks   []string  `json:"disks"`  // the folders below disks/ that it stands on, its own last
 	Claude  string    `json:"claude"` // the version of Claude Code in it
 	Home    string    `json:"home"`   // the home folder of the guest's user
+
+	Tools map[string]string `json:"tools,omitempty"` // the version of each tool in it
 
 	DiskGB   int          `json:"disk_gb"`
 	SystemGB int          `json:"system_gb"` // the size of the file system on the disk; it grows when a session needs it

@@ -12,7 +12,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/themouette/claude-vm/internal/claude"
 	"github.com/themouette/claude-vm/internal/lima"
 	"github.com/themouette/claude-vm/internal/lima/limatest"
 	"github.com/themouette/claude-vm/internal/state"
@@ -95,14 +94,13 @@ func TestFingerprint(t *testing.T) {
 	}
 	// inputs are made anew each time, for a case to change one of them.
 	type inputs struct {
-		spec   Spec
-		images []lima.Image
-		diskGB int
+		images       []lima.Image
+		certificates []string
+		diskGB       int
 	}
 	fresh := func() *inputs {
 		write(t, "content", when)
 		return &inputs{
-			spec: Spec{Image: "x", Claude: claude.Release{Version: "2.1.330", Digest: "12"}, DiskGB: 20, MemoryGB: 8, CPUs: 2},
 			images: []lima.Image{{
 				Location: image, Arch: "x86_64", Digest: "sha256:12", Variant: "v",
 				Kernel: &lima.Kernel{File: lima.File{Location: "/k", Digest: "k"}, Cmdline: "quiet"}, Initrd: &lima.File{Location: "/i", Digest: "i"},
@@ -112,7 +110,7 @@ func TestFingerprint(t *testing.T) {
 	}
 	of := func(in *inputs) string {
 		t.Helper()
-		print, err := fingerprint(in.spec, in.images, in.diskGB)
+		print, err := fingerprint(in.images, in.certificates, in.diskGB)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -124,7 +122,7 @@ func TestFingerprint(t *testing.T) {
 	}
 	seen := map[string]string{"the same": first}
 	for name, change := range map[string]func(*inputs){
-		"Claude Code":        func(in *inputs) { in.spec.Claude.Digest = "13" },
+		"certificates":       func(in *inputs) { in.certificates = []string{"PEM"} },
 		"size of the disk":   func(in *inputs) { in.diskGB = 19 },
 		"one more image":     func(in *inputs) { in.images = append(in.images, lima.Image{Location: "https://x.invalid"}) },
 		"arch":               func(in *inputs) { in.images[0].Arch = "" },
@@ -151,16 +149,10 @@ func TestFingerprint(t *testing.T) {
 		seen[name] = print
 	}
 
-	// What only the template or the session has does not matter.
-	in := fresh()
-	in.spec.MemoryGB, in.spec.CPUs, in.spec.DiskGB, in.spec.Image, in.spec.Claude.Path = 1, 1, 40, "y", "/elsewhere"
-	if of(in) != first {
-		t.Error("a template of another size needs a layer of its own")
-	}
 	if err := os.Remove(image); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := fingerprint(fresh().spec, []lima.Image{{Location: filepath.Join(t.TempDir(), "nothing")}}, 20); !errors.Is(err, lima.ErrNoImage) {
+	if _, err := fingerprint([]lima.Image{{Location: filepath.Join(t.TempDir(), "nothing")}}, nil, 20); !errors.Is(err, lima.ErrNoImage) {
 		t.Errorf("an image that is not there: %v", err)
 	}
 }
