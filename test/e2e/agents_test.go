@@ -71,6 +71,8 @@ func TestAgentsAndNetwork(t *testing.T) {
 		}
 	}
 	host("git", "init", "-q")
+	host("git", "config", "user.name", "Ann")
+	host("git", "config", "user.email", "t@example.invalid")
 	host("gpg", "--batch", "--passphrase", "", "--quick-generate-key", "Ann <t@example.invalid>", "ed25519", "sign")
 	t.Cleanup(func() { host("gpgconf", "--kill", "all") })
 	key := strings.Split(host("gpg", "--with-colons", "--list-secret-keys"), "fpr:::::::::")[1][:40]
