@@ -25,6 +25,7 @@ import (
 
 func (a *app) benchCommand() *cobra.Command {
 	var runs, plainRuns int
+	var mounts bool
 	var plainImage string
 	cmd := &cobra.Command{
 		Use:   "bench",
@@ -36,11 +37,12 @@ ordinary way. All figures are medians. "Own time" is the processor time of claud
 		Example: "  claude-vm bench\n  claude-vm bench --runs 5 --plain-runs 0",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.bench(cmd.Context(), runs, plainRuns, plainImage)
+			return a.bench(cmd.Context(), runs, plainRuns, plainImage, mounts)
 		},
 	}
 	cmd.Flags().IntVar(&runs, "runs", 5, "sessions to measure")
 	cmd.Flags().IntVar(&plainRuns, "plain-runs", 3, "plain sequences to measure; 0: none")
+	cmd.Flags().BoolVar(&mounts, "mounts", false, "measure the ways to share a folder instead")
 	cmd.Flags().StringVar(&plainImage, "plain-image", "", "`IMAGE` of the plain sequence, as --image takes it (default: vm.image)")
 	return cmd
 }
@@ -69,7 +71,7 @@ func (s series) first() time.Duration {
 func (s series) back() time.Duration { return s.median(func(s sample) time.Duration { return s.back }) }
 func (s series) own() time.Duration  { return s.median(func(s sample) time.Duration { return s.own }) }
 
-func (a *app) bench(ctx context.Context, runs, plainRuns int, plainImage string) error {
+func (a *app) bench(ctx context.Context, runs, plainRuns int, plainImage string, mounts bool) error {
 	p, cfg, err := a.here(ctx)
 	if err != nil {
 		return err
@@ -84,6 +86,9 @@ func (a *app) bench(ctx context.Context, runs, plainRuns int, plainImage string)
 	}
 	if err := a.ensureTemplate(ctx, store, p, cfg, asked); err != nil {
 		return err
+	}
+	if mounts {
+		return a.benchMounts(ctx, store, p, cfg)
 	}
 	if err := a.benchCommands(ctx, runs); err != nil {
 		return err
@@ -195,6 +200,7 @@ func (a *app) benchSession(ctx context.Context, runner session.Runner, cfg *conf
 	if err != nil {
 		return sample{}, 0, err
 	}
+	runner.Standby.Spawn = func([]byte) error { return nil } // what comes next is not measured
 	used := processorTime()
 	before, spec, err := measured()
 	if err != nil {

@@ -85,7 +85,7 @@ func (a *app) store(ctx context.Context) (template.Store, error) {
 // one that was good is not asked again until its file has changed.
 func (a *app) checkLima(ctx context.Context, client *lima.Client) error {
 	type seen struct {
-		Limactl string    `json:"limactl"`
+		Limactl string    `json:"path"`
 		Size    int64     `json:"size"`
 		Changed time.Time `json:"changed"`
 	}
