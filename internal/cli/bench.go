@@ -3,10 +3,13 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"slices"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,6 +17,7 @@ import (
 	"github.com/themouette/claude-vm/internal/config"
 	"github.com/themouette/claude-vm/internal/guest"
 	"github.com/themouette/claude-vm/internal/lima"
+	"github.com/themouette/claude-vm/internal/proc"
 	"github.com/themouette/claude-vm/internal/session"
 	"github.com/themouette/claude-vm/internal/template"
 	"github.com/themouette/claude-vm/internal/trust"
@@ -21,29 +25,53 @@ import (
 
 func (a *app) benchCommand() *cobra.Command {
 	var runs, plainRuns int
+	var mounts bool
 	var plainImage string
 	cmd := &cobra.Command{
 		Use:   "bench",
 		Short: "Measure how fast sessions start and end here",
-		Long: `Measure how fast sessions start and end here, with this project's template. For comparison the
-plain sequence is measured too: limactl clone, start, shell, stop and delete on an instance that
-Lima made of an image in its ordinary way. All figures are medians.`,
+		Long: `Measure how fast sessions start and end here, with this project's template: in a VM that boots and
+in one that has waited, with and without a terminal. For comparison the plain sequence is measured
+too: limactl clone, start, shell, stop and delete on an instance that Lima made of an image in its
+ordinary way. All figures are medians. "Own time" is the processor time of claude-vm itself.`,
 		Example: "  claude-vm bench\n  claude-vm bench --runs 5 --plain-runs 0",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.bench(cmd.Context(), runs, plainRuns, plainImage)
+			return a.bench(cmd.Context(), runs, plainRuns, plainImage, mounts)
 		},
 	}
 	cmd.Flags().IntVar(&runs, "runs", 5, "sessions to measure")
 	cmd.Flags().IntVar(&plainRuns, "plain-runs", 3, "plain sequences to measure; 0: none")
+	cmd.Flags().BoolVar(&mounts, "mounts", false, "measure the ways to share a folder instead")
 	cmd.Flags().StringVar(&plainImage, "plain-image", "", "`IMAGE` of the plain sequence, as --image takes it (default: vm.image)")
 	return cmd
 }
 
 // sample is what one run took.
-type sample struct{ first, back time.Duration }
+type sample struct{ first, back, own time.Duration }
 
-func (a *app) bench(ctx context.Context, runs, plainRuns int, plainImage string) error {
+// series are runs of one sequence.
+type series struct {
+	name    string
+	samples []sample
+}
+
+func (s series) median(figure func(sample) time.Duration) time.Duration {
+	figures := make([]time.Duration, len(s.samples))
+	for i, one := range s.samples {
+		figures[i] = figure(one)
+	}
+	slices.Sort(figures)
+	return figures[len(figures)/2]
+}
+
+func (s series) first() time.Duration {
+	return s.median(func(s sample) time.Duration { return s.first })
+}
+func (s series) back() time.Duration { return s.median(func(s sample) time.Duration { return s.back }) }
+func (s series) own() time.Duration  { return s.median(func(s sample) time.Duration { return s.own }) }
+
+func (a *app) bench(ctx context.Context, runs, plainRuns int, plainImage string, mounts bool) error {
 	p, cfg, err := a.here(ctx)
 	if err != nil {
 		return err
@@ -59,39 +87,83 @@ func (a *app) bench(ctx context.Context, runs, plainRuns int, plainImage string)
 	if err := a.ensureTemplate(ctx, store, p, cfg, asked); err != nil {
 		return err
 	}
-	var ours, plain []sample
-	var bytes int64
-	for range runs {
-		s, size, err := a.benchSession(ctx, store, cfg, asked)
-		if err != nil {
-			return err
-		}
-		ours, bytes = append(ours, s), max(bytes, size)
+	if mounts {
+		return a.benchMounts(ctx, store, p, cfg)
 	}
-	if plainRuns > 0 {
-		if plain, err = a.benchPlain(ctx, store, p.TemplateName(), cmp.Or(plainImage, cfg.VM.Image), plainRuns); err != nil {
-			return err
-		}
-	}
-	rows := [][]string{}
-	row := func(what string, of []sample) {
-		if len(of) > 0 {
-			rows = append(rows, []string{what, fmt.Sprint(len(of)),
-				seconds(median(of, func(s sample) time.Duration { return s.first })), seconds(median(of, func(s sample) time.Duration { return s.back }))})
-		}
-	}
-	row("claude-vm", ours)
-	row("plain limactl", plain)
-	if err := a.table([]string{"SEQUENCE", "RUNS", "FIRST BYTE", "PROMPT BACK"}, rows); err != nil {
+	if err := a.benchCommands(ctx, runs); err != nil {
 		return err
 	}
-	if len(ours) > 0 && len(plain) > 0 {
-		first := func(s sample) time.Duration { return s.first }
-		if err := a.print("first byte, claude-vm to plain: %.3f\n", float64(median(ours, first))/float64(median(plain, first))); err != nil {
+	runner := a.runner(store, cfg)
+	defer a.discardSpares(context.WithoutCancel(ctx), store, func(name string) bool { return name == p.TemplateName() })
+	var all []series
+	var bytes int64
+	for _, kind := range []struct {
+		name       string
+		spare, tty bool
+	}{
+		{"cold", false, false}, {"cold, terminal", false, true}, {"spare", true, false}, {"spare, terminal", true, true},
+	} {
+		runner.Standby.Count = 0
+		if kind.spare {
+			runner.Standby.Count = 1
+		}
+		one := series{name: kind.name}
+		for range runs {
+			s, size, err := a.benchSession(ctx, runner, cfg, asked, kind.tty)
+			if err != nil {
+				return err
+			}
+			one.samples, bytes = append(one.samples, s), max(bytes, size)
+		}
+		all = append(all, one)
+	}
+	if plainRuns > 0 {
+		plain := series{name: "plain limactl"}
+		if plain.samples, err = a.benchPlain(ctx, store, p.TemplateName(), cmp.Or(plainImage, cfg.VM.Image), plainRuns); err != nil {
 			return err
 		}
+		all = append(all, plain)
+	}
+	rows := [][]string{}
+	for _, s := range all {
+		if len(s.samples) > 0 {
+			own, ratio := "", ""
+			if s.own() > 0 {
+				own = seconds(s.own())
+			}
+			if plainRuns > 0 {
+				ratio = fmt.Sprintf("1/%.1f", float64(all[len(all)-1].first())/float64(s.first()))
+			}
+			rows = append(rows, []string{s.name, fmt.Sprint(len(s.samples)), seconds(s.first()), ratio, seconds(s.back()), own})
+		}
+	}
+	if err := a.table([]string{"SEQUENCE", "RUNS", "FIRST BYTE", "OF PLAIN", "PROMPT BACK", "OWN TIME"}, rows); err != nil {
+		return err
 	}
 	return a.print("disk of a session when its command starts: %d kB\naccelerator: %s\n", bytes/1000, store.Lima.Accel)
+}
+
+// benchCommands measures what should not keep anybody waiting.
+func (a *app) benchCommands(ctx context.Context, runs int) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	var rows [][]string
+	for _, args := range [][]string{{"--version"}, {"--help"}, {"list"}, {"config", "show"}} {
+		var s series
+		for range runs {
+			begin := time.Now()
+			if err := proc.Run(ctx, proc.Cmd{Argv: append([]string{self}, args...), Env: a.Env, Dir: a.Dir}); err != nil {
+				return err
+			}
+			s.samples = append(s.samples, sample{first: time.Since(begin)})
+		}
+		if runs > 0 {
+			rows = append(rows, []string{"claude-vm " + strings.Join(args, " "), fmt.Sprint(runs), seconds(s.first())})
+		}
+	}
+	return a.table([]string{"COMMAND", "RUNS", "TIME"}, rows)
 }
 
 // firstByte notes when something is written for the first time.
@@ -110,13 +182,27 @@ func (w *firstByte) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (a *app) benchSession(ctx context.Context, store template.Store, cfg *config.Config, asked *trust.Review) (sample, int64, error) {
-	begin := time.Now()
-	p, err := a.project(ctx)
+// benchSession measures a session. If the runner keeps spares it waits for one first.
+func (a *app) benchSession(ctx context.Context, runner session.Runner, cfg *config.Config, asked *trust.Review, tty bool) (sample, int64, error) {
+	measured := func() (sample, session.Spec, error) { // what a start does before it knows its session
+		begin := time.Now()
+		p, err := a.project(ctx)
+		if err != nil {
+			return sample{}, session.Spec{}, err
+		}
+		spec, err := a.sessionSpec(p, cfg, asked, guest.Session{Mode: guest.Exec, Command: []string{"uname", "-a"}})
+		return sample{first: time.Since(begin)}, spec, err
+	}
+	_, spec, err := measured()
+	if err == nil && runner.Standby.Count > 0 {
+		err = a.awaitSpare(ctx, runner, spec.Shape)
+	}
 	if err != nil {
 		return sample{}, 0, err
 	}
-	spec, err := a.sessionSpec(p, cfg, asked, guest.Session{Mode: guest.Exec, Command: []string{"uname", "-a"}})
+	runner.Standby.Spawn = func([]byte) error { return nil } // what comes next is not measured
+	used := processorTime()
+	before, spec, err := measured()
 	if err != nil {
 		return sample{}, 0, err
 	}
@@ -125,10 +211,10 @@ func (a *app) benchSession(ctx context.Context, store template.Store, cfg *confi
 	}
 	var out firstByte
 	var size int64
-	spec.TTY, spec.Stdin, spec.Stderr = false, nil, io.Discard
+	spec.TTY, spec.Stdin, spec.Stderr = tty, nil, io.Discard
 	spec.Stdout = &out
-	out.first = func() { size = sessionSize(store) }
-	runner := session.Runner{Store: store, UI: a.ui}
+	out.first = func() { size = sessionSize(runner.Store) }
+	begin := time.Now()
 	code, err := runner.Run(ctx, spec)
 	end := time.Now()
 	if err != nil {
@@ -137,7 +223,40 @@ func (a *app) benchSession(ctx context.Context, store template.Store, cfg *confi
 	if code != 0 || out.at.IsZero() {
 		return sample{}, 0, fmt.Errorf("the guest's command ended with code %d", code)
 	}
-	return sample{out.at.Sub(begin), end.Sub(out.at)}, size, nil
+	return sample{before.first + out.at.Sub(begin), end.Sub(out.at), processorTime() - used}, size, nil
+}
+
+// awaitSpare has a spare made and waits until it is ready.
+func (a *app) awaitSpare(ctx context.Context, runner session.Runner, shape session.Shape) error {
+	step := a.ui.Step("waiting for a VM that waits")
+	defer step.Fail()
+	if err := runner.PrepareNext(shape); err != nil {
+		return err
+	}
+	within, cancel := context.WithTimeoutCause(ctx, 10*time.Minute, errors.New("no VM was made that waits: state/spares.log in the state folder says why"))
+	defer cancel()
+	for {
+		ready, err := runner.Waiting(ctx, shape)
+		if err != nil {
+			return err
+		}
+		if ready {
+			step.Done()
+			return nil
+		}
+		select {
+		case <-within.Done():
+			return context.Cause(within)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// processorTime is what this process has used of the processor so far, without the programs that it runs.
+func processorTime() time.Duration {
+	var used syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &used) // never fails for ourselves
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
 // sessionSize returns the bytes of the only session of this process, without Lima's seed disk.
@@ -183,20 +302,16 @@ func (a *app) benchPlain(ctx context.Context, store template.Store, name, image 
 				}
 			}
 			step.Done()
-			samples = append(samples, sample{out.at.Sub(begin), time.Since(out.at)})
+			samples = append(samples, sample{first: out.at.Sub(begin), back: time.Since(out.at)})
 		}
 		return nil
 	})
 	return samples, err
 }
 
-func median(of []sample, figure func(sample) time.Duration) time.Duration {
-	figures := make([]time.Duration, len(of))
-	for i, s := range of {
-		figures[i] = figure(s)
+func seconds(d time.Duration) string {
+	if d < 100*time.Millisecond {
+		return fmt.Sprintf("%.3f s", d.Seconds())
 	}
-	slices.Sort(figures)
-	return figures[len(figures)/2]
+	return fmt.Sprintf("%.2f s", d.Seconds())
 }
-
-func seconds(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }

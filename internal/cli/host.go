@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -69,12 +70,40 @@ func (a *app) input(file string) config.Input {
 
 // store returns the instances, without looking for what it takes to start one.
 func (a *app) store(ctx context.Context) (template.Store, error) {
-	client, err := lima.Find(ctx, a.state().VMs(), a.Env)
+	client, err := lima.Locate(a.state().VMs(), a.Env)
 	if err != nil {
+		return template.Store{}, err
+	}
+	if err := a.checkLima(ctx, client); err != nil {
 		return template.Store{}, err
 	}
 	client.Log = a.ui.Verbose()
 	return template.Store{Lima: client, State: a.state()}, nil
+}
+
+// checkLima makes sure that limactl is new enough. To ask it takes as long as all else that we do before a session, so that
+// one that was good is not asked again until its file has changed.
+func (a *app) checkLima(ctx context.Context, client *lima.Client) error {
+	type seen struct {
+		Limactl string    `json:"path"`
+		Size    int64     `json:"size"`
+		Changed time.Time `json:"changed"`
+	}
+	path := filepath.Join(string(a.state()), "state", "limactl.json")
+	info, err := os.Stat(client.Limactl)
+	if err != nil {
+		return err
+	}
+	var known seen
+	now := seen{client.Limactl, info.Size(), info.ModTime().UTC()}
+	if err := state.ReadJSON(path, &known); err == nil && known == now {
+		return nil
+	}
+	if err := client.CheckVersion(ctx); err != nil {
+		return err
+	}
+	_ = state.WriteJSON(path, now)
+	return nil
 }
 
 // machines returns the instances, ready to start one: QEMU is there, the accelerator is chosen, and what earlier runs left

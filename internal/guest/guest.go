@@ -328,3 +328,9 @@ func Digest() string {
 	hash.Write([]byte(Await()))
 	return hex.EncodeToString(hash.Sum(nil))
 }
+
+// BenchMount returns the script that measures an empty shared folder. It runs as the guest's user and prints what it did and how
+// many microseconds that took, with a tab between them.
+func BenchMount(dir string, files, mb int) string {
+	return render("bench-mount.sh", one("DIR", dir), one("FILES", strconv.Itoa(files)), one("MB", strconv.Itoa(mb)))
+}

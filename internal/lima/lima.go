@@ -67,26 +67,39 @@ type Client struct {
 
 // Find looks for limactl and checks its version and whether instances fit below home.
 func Find(ctx context.Context, home string, env []string) (*Client, error) {
+	c, err := Locate(home, env)
+	if err != nil {
+		return nil, err
+	}
+	return c, c.CheckVersion(ctx)
+}
+
+// Locate looks for limactl and checks whether instances fit below home.
+func Locate(home string, env []string) (*Client, error) {
 	limactl, err := proc.Find(env, "limactl")
 	if err != nil {
 		return nil, ErrNoLima
 	}
-	c := &Client{Home: home, Env: env, Log: io.Discard, Limactl: limactl}
 	if longest := filepath.Join(home, strings.Repeat("x", MaxName), longestSocket); len(longest) >= maxSocketPath {
 		return nil, fmt.Errorf("%w: %s is too long for Lima's sockets by %d characters", ErrHome, home, len(longest)-maxSocketPath+1)
 	}
 	if strings.Contains(home, ",") {
 		return nil, fmt.Errorf("%w: QEMU would read the comma in %s as the end of the path", ErrHome, home)
 	}
+	return &Client{Home: home, Env: env, Log: io.Discard, Limactl: limactl}, nil
+}
+
+// CheckVersion returns ErrOldLima for a limactl that is too old.
+func (c *Client) CheckVersion(ctx context.Context) error {
 	version, err := c.Version(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	// A build without a version stamp calls itself <unknown>; whoever made it knows what it is.
 	if semver.IsValid(version) && semver.Compare(version, MinVersion) < 0 {
-		return nil, fmt.Errorf("%w: %s is %s, and %s or newer is needed", ErrOldLima, limactl, version, MinVersion)
+		return fmt.Errorf("%w: %s is %s, and %s or newer is needed", ErrOldLima, c.Limactl, version, MinVersion)
 	}
-	return c, nil
+	return nil
 }
 
 var versionLine = regexp.MustCompile(`limactl version v?(\S+)`)

@@ -82,19 +82,12 @@ func (r *Runner) claim(ctx context.Context, spec Spec) (*vm, error) {
 	if r.Standby.Count == 0 {
 		return nil, nil
 	}
-	_, fits, err := r.fitting(ctx, spec.Shape)
-	if err != nil {
-		return nil, err
-	}
-	spares, err := r.List(template.Spare)
+	spares, err := r.fittingSpares(ctx, spec.Shape)
 	if err != nil {
 		return nil, err
 	}
 	for _, spare := range spares {
-		if spare.Fits != fits || !spare.Ready {
-			continue
-		}
-		vm, err := r.takeOver(spare.Name, fits)
+		vm, err := r.takeOver(spare.Name, spare.Fits)
 		if err != nil {
 			continue // somebody was faster
 		}
@@ -112,6 +105,22 @@ func (r *Runner) claim(ctx context.Context, spec Spec) (*vm, error) {
 		return vm, nil
 	}
 	return nil, nil
+}
+
+// Waiting says whether a spare is ready for sessions of a shape.
+func (r *Runner) Waiting(ctx context.Context, s Shape) (bool, error) {
+	spares, err := r.fittingSpares(ctx, s)
+	return len(spares) > 0, err
+}
+
+// fittingSpares returns the spares that are ready for sessions of a shape.
+func (r *Runner) fittingSpares(ctx context.Context, s Shape) ([]template.Entry, error) {
+	_, fits, err := r.fitting(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	spares, err := r.List(template.Spare)
+	return slices.DeleteFunc(spares, func(e template.Entry) bool { return e.Fits != fits || !e.Ready }), err
 }
 
 // outfit is what a VM gets for one session.

@@ -164,15 +164,19 @@ func enter(dir string, terminal bool, argv ...string) error {
 }
 
 func runOnTerminal(cmd *exec.Cmd) error {
-	size, err := pty.GetsizeFull(os.Stdin)
-	if err != nil {
-		return err
+	size := &pty.Winsize{Rows: 24, Cols: 80}
+	if term.IsTerminal(int(os.Stdin.Fd())) {
+		ours, err := pty.GetsizeFull(os.Stdin)
+		if err != nil {
+			return err
+		}
+		raw, err := term.MakeRaw(int(os.Stdin.Fd()))
+		if err != nil {
+			return err
+		}
+		defer func() { _ = term.Restore(int(os.Stdin.Fd()), raw) }()
+		size = ours
 	}
-	raw, err := term.MakeRaw(int(os.Stdin.Fd()))
-	if err != nil {
-		return err
-	}
-	defer func() { _ = term.Restore(int(os.Stdin.Fd()), raw) }()
 	tty, err := pty.StartWithSize(cmd, size)
 	if err != nil {
 		return err
