@@ -81,7 +81,7 @@ func (r *Review) Refused() []Request {
 func inside(key string) bool {
 	switch key {
 	case "vm.disk", "vm.memory", "vm.cpus", "vm.accel", "vm.mount_type",
-		"packages.system", "defaults.claude_args", "claude.version", "claude.source", "standby.count", "standby.ttl":
+		"packages.system", "defaults.claude_args", "claude.version", "claude.source", "standby.count", "standby.ttl", "standby.memory_limit":
 		return true
 	case "tools.gpg":
 		return false
