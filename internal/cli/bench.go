@@ -88,7 +88,7 @@ func (a *app) bench(ctx context.Context, runs, plainRuns int, plainImage string,
 		return err
 	}
 	if mounts {
-		return a.benchMounts(ctx, store, p, cfg)
+		return a.benchMounts(ctx, store, p, cfg, asked)
 	}
 	if err := a.benchCommands(ctx, runs); err != nil {
 		return err
@@ -191,6 +191,9 @@ func (a *app) benchSession(ctx context.Context, runner session.Runner, cfg *conf
 			return sample{}, session.Spec{}, err
 		}
 		spec, err := a.sessionSpec(p, cfg, asked, guest.Session{Mode: guest.Exec, Command: []string{"uname", "-a"}})
+		if err == nil {
+			_, err = a.addUser(ctx, runner.Store, p, cfg, &spec)
+		}
 		return sample{first: time.Since(begin)}, spec, err
 	}
 	_, spec, err := measured()
@@ -204,9 +207,6 @@ func (a *app) benchSession(ctx context.Context, runner session.Runner, cfg *conf
 	used := processorTime()
 	before, spec, err := measured()
 	if err != nil {
-		return sample{}, 0, err
-	}
-	if _, err := a.addUser(ctx, store, p, cfg, &spec); err != nil {
 		return sample{}, 0, err
 	}
 	var out firstByte
