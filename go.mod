@@ -3,6 +3,7 @@ module github.com/themouette/claude-vm
 go 1.26.0
 
 require (
+	aead.dev/minisign v0.3.0
 	al.essio.dev/pkg/shellescape v1.6.1
 	github.com/ProtonMail/go-crypto v1.5.2
 	github.com/creack/pty v1.1.24

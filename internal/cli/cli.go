@@ -137,7 +137,7 @@ what follows -- goes to Claude in any case.`,
 	root.AddCommand(
 		a.agentCommand(), a.setupCommand(), a.shellCommand(),
 		a.infoCommand(), a.trustCommand(), a.listCommand(), a.psCommand(), a.cleanCommand(), a.cleanAllCommand(), a.gcCommand(),
-		a.configCommand(), a.loginCommand(), a.doctorCommand(), a.benchCommand(), a.versionCommand(), a.keepSpareCommand(),
+		a.configCommand(), a.loginCommand(), a.doctorCommand(), a.benchCommand(), a.updateCommand(), a.versionCommand(), a.keepSpareCommand(),
 	)
 	root.InitDefaultHelpFlag()
 	root.InitDefaultVersionFlag()
