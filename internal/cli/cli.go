@@ -98,6 +98,9 @@ func Main(ctx context.Context, p Process) int {
 	return 0
 }
 
+// Command returns the commands and flags, for what is made of them: man pages and completions.
+func Command() *cobra.Command { return new(app).root() }
+
 // openUI makes the terminal as the flags want it.
 func (a *app) openUI() {
 	terminal := isTerminal(a.Stderr) && proc.Getenv(a.Env, "TERM") != "dumb"
