@@ -146,6 +146,7 @@ what follows -- goes to Claude in any case.`,
 	root.InitDefaultVersionFlag()
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
+	a.complete(root)
 	root.SetUsageTemplate(root.UsageTemplate() + exitCodeHelp)
 	return root
 }
@@ -153,6 +154,9 @@ what follows -- goes to Claude in any case.`,
 // split tells our own flags and commands from what belongs to Claude. Cobra alone cannot: it would take every flag for
 // ours and every first word for a command. The result is what cobra is to parse.
 func split(root *cobra.Command, args []string) ([]string, error) {
+	if len(args) > 0 && strings.HasPrefix(args[0], cobra.ShellCompRequestCmd) {
+		return completing(root, args), nil
+	}
 	ours, rest, err := ownFlags(root, args)
 	if err != nil {
 		return nil, err
@@ -225,7 +229,7 @@ func isCommand(root *cobra.Command, args []string) bool {
 	if args[0] == "help" {
 		return len(args) == 1 || len(args) == 2 && named(args[1])
 	}
-	return named(args[0]) || strings.HasPrefix(args[0], cobra.ShellCompRequestCmd)
+	return named(args[0])
 }
 
 // typo returns the command that a word is one typing error away from, if there is one.
