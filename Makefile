@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 GO ?= go
 
-.PHONY: build check lint test demo bench image lima deps env release clean
+.PHONY: build check lint test demo bench image lima deps env docs release clean
 
 build:
 	$(GO) build -trimpath -o bin/claude-vm ./cmd/claude-vm
@@ -42,6 +42,10 @@ demo: build lima
 
 bench: build lima
 	@set -e; env=$$(scripts/env.sh); eval "$$env"; scripts/bench.sh
+
+# The reference of the configuration, from the table of its keys.
+docs:
+	$(GO) test ./internal/config -run TestDocumentedKeys -update
 
 # What a release consists of, in dist/. RELEASE_KEY is the file of the minisign key that signs it, MINISIGN_PASSWORD its password.
 VERSION ?= $(shell git describe --tags --exact-match 2>/dev/null)

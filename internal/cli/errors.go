@@ -121,11 +121,24 @@ func diagnose(err error) (code int, hint string) {
 	if _, ok := errors.AsType[config.Problems](err); ok {
 		return codeUsage, ""
 	}
-	for _, known := range []struct {
-		err  error
-		code int
-		hint string
-	}{
+	for _, known := range knownErrors() {
+		if errors.Is(err, known.err) {
+			return known.code, known.hint
+		}
+	}
+	return codeFailure, ""
+}
+
+// knownError is a kind of error with its exit code and its advice. docs/troubleshooting.md says more about each.
+type knownError struct {
+	err  error
+	code int
+	hint string
+}
+
+// knownErrors returns them all; what comes earlier is looked for first.
+func knownErrors() []knownError {
+	return []knownError{
 		{errStateExposed, codeRefused, "choose another folder with CLAUDE_VM_HOME"},
 		{mount.ErrSpec, codeUsage, ""},
 		{mount.ErrConflict, codeUsage, ""},
@@ -166,12 +179,7 @@ func diagnose(err error) (code int, hint string) {
 		{lima.ErrShare, codeUsage, "rename it, or choose another vm.mount_type"},
 		{lima.ErrPort, codeHost, "another program, or another session, listens there: choose another host port"},
 		{ui.ErrNotInteractive, codeUsage, ""},
-	} {
-		if errors.Is(err, known.err) {
-			return known.code, known.hint
-		}
 	}
-	return codeFailure, ""
 }
 
 func installLima(goos string) string {
