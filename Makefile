@@ -16,8 +16,9 @@ check: build
 	$(GO) test ./...
 
 lint: deps
-	$(GO) build -C tools -o $(CURDIR)/bin/ honnef.co/go/tools/cmd/staticcheck
+	$(GO) build -C tools -o $(CURDIR)/bin/ honnef.co/go/tools/cmd/staticcheck github.com/rhysd/actionlint/cmd/actionlint
 	bin/staticcheck ./...
+	bin/actionlint .github/workflows/*.yml
 	shellcheck -x install.sh scripts/*.sh internal/guest/scripts/*.sh internal/tool/*.sh test/e2e/testdata/*.sh .ci/run
 
 deps:

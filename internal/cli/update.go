@@ -187,8 +187,8 @@ func (a *app) rollback(ctx context.Context) error {
 	return a.print("The version before %s is back\n", Version())
 }
 
-// news is what is known about newer versions of this program.
-type news struct {
+// releaseNews is what is known about newer versions of this program.
+type releaseNews struct {
 	Checked time.Time `json:"checked"`
 	Told    time.Time `json:"told"`
 	Latest  string    `json:"latest"`
@@ -203,7 +203,7 @@ func (a *app) mindUpdates(ctx context.Context, cfg *config.Config) (stop func())
 		return func() {}
 	}
 	path := filepath.Join(string(a.state()), "state", "update.json")
-	var known news
+	var known releaseNews
 	_ = state.ReadJSON(path, &known) // without it nothing is known
 	now := time.Now()
 	if _, err := selfupdate.ParseVersion(known.Latest); err == nil && selfupdate.Compare(known.Latest, Version()) > 0 && now.Sub(known.Told).Abs() > day {
