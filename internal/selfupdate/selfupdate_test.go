@@ -4,16 +4,22 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"crypto/rand"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"aead.dev/minisign"
+	"pgregory.net/rapid"
 )
 
 func TestArchive(t *testing.T) {
@@ -118,6 +124,60 @@ func TestExtract(t *testing.T) {
 			t.Errorf("%s: %q", name, out.String())
 		}
 	}
+}
+
+// shelf is a server that has files at paths.
+type shelf map[string][]byte
+
+func (s shelf) RoundTrip(r *http.Request) (*http.Response, error) {
+	content, ok := s[r.URL.Path]
+	code := http.StatusOK
+	if !ok {
+		code = http.StatusNotFound
+	}
+	return &http.Response{StatusCode: code, Body: io.NopCloser(bytes.NewReader(content)), ContentLength: int64(len(content)), Request: r}, nil
+}
+
+// Whatever byte of a release is another one: it is refused, or what is installed is what was released.
+func TestAnyChangeIsSeen(t *testing.T) {
+	t.Parallel()
+	public, private, err := minisign.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const folder = "/releases/download/v1.2.3/"
+	name := Archive("linux", "amd64")
+	content := archive(t, tar.Header{Name: Program, Typeflag: tar.TypeReg, Mode: 0o755})
+	sums := fmt.Appendf(nil, "%x  %s\n", sha256.Sum256(content), name)
+	good := shelf{
+		folder + name: content, folder + Sums: sums,
+		folder + Signature: minisign.SignWithComments(private, sums, Comment("1.2.3"), "for a test"),
+	}
+	files := slices.Sorted(maps.Keys(good))
+	install := func(files shelf) (string, error) {
+		source := Source{HTTP: &http.Client{Transport: files}, Base: "http://example.org/releases/", Key: public.String()}
+		release, err := source.Find(t.Context(), "1.2.3")
+		if err != nil {
+			return "", err
+		}
+		var program bytes.Buffer
+		err = source.Fetch(t.Context(), release, "linux", "amd64", nil, &program)
+		return program.String(), err
+	}
+	if program, err := install(good); program != "program" || err != nil {
+		t.Fatalf("%q, %v", program, err)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		path := rapid.SampledFrom(files).Draw(t, "file")
+		spoilt := slices.Clone(good[path])
+		spoilt[rapid.IntRange(0, len(spoilt)-1).Draw(t, "at")] ^= rapid.ByteRange(1, 255).Draw(t, "change")
+		changed := maps.Clone(good)
+		changed[path] = spoilt
+		program, err := install(changed)
+		if err == nil && program != "program" || err != nil && !errors.Is(err, ErrUnverified) {
+			t.Fatalf("%q, %v", program, err)
+		}
+	})
 }
 
 func TestReplace(t *testing.T) {
