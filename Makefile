@@ -4,21 +4,22 @@
 SHELL := /bin/bash
 GO ?= go
 
-.PHONY: build check lint test demo bench image lima deps env clean
+.PHONY: build check lint test demo bench image lima deps env docs release clean
 
 build:
 	$(GO) build -trimpath -o bin/claude-vm ./cmd/claude-vm
 
 # Seconds: formatting, vet, and every test that needs neither Lima nor QEMU.
 check: build
-	@test -z "$$(gofmt -l cmd internal test)" || { gofmt -d cmd internal test; exit 1; }
+	@test -z "$$(gofmt -l cmd internal scripts test)" || { gofmt -d cmd internal scripts test; exit 1; }
 	$(GO) vet ./...
 	$(GO) test ./...
 
 lint: deps
-	$(GO) build -C tools -o $(CURDIR)/bin/ honnef.co/go/tools/cmd/staticcheck
+	$(GO) build -C tools -o $(CURDIR)/bin/ honnef.co/go/tools/cmd/staticcheck github.com/rhysd/actionlint/cmd/actionlint
 	bin/staticcheck ./...
-	shellcheck -x scripts/*.sh internal/guest/scripts/*.sh internal/tool/*.sh test/e2e/testdata/*.sh .ci/run
+	bin/actionlint .github/workflows/*.yml
+	shellcheck -x install.sh scripts/*.sh internal/guest/scripts/*.sh internal/tool/*.sh test/e2e/testdata/*.sh .ci/run
 
 deps:
 	@scripts/deps.sh
@@ -42,6 +43,15 @@ demo: build lima
 
 bench: build lima
 	@set -e; env=$$(scripts/env.sh); eval "$$env"; scripts/bench.sh
+
+# The reference of the configuration, from the table of its keys.
+docs:
+	$(GO) test ./internal/config -run TestDocumentedKeys -update
+
+# What a release consists of, in dist/. RELEASE_KEY is the file of the minisign key that signs it, MINISIGN_PASSWORD its password.
+VERSION ?= $(shell git describe --tags --exact-match 2>/dev/null)
+release:
+	GO="$(GO)" $(GO) run ./scripts/release -version "$(VERSION)" -key "$(RELEASE_KEY)"
 
 clean:
 	rm -rf bin dist

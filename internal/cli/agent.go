@@ -85,6 +85,7 @@ func (a *app) runSession(ctx context.Context, command func(*config.Config) guest
 	}
 	defer guarded()
 	defer keepTerminal(a.Stdin)()
+	defer a.mindUpdates(ctx, cfg)()
 	runner := a.runner(store, cfg)
 	code, err := runner.Run(ctx, spec)
 	tell(code)

@@ -98,6 +98,9 @@ func Main(ctx context.Context, p Process) int {
 	return 0
 }
 
+// Command returns the commands and flags, for what is made of them: man pages and completions.
+func Command() *cobra.Command { return new(app).root() }
+
 // openUI makes the terminal as the flags want it.
 func (a *app) openUI() {
 	terminal := isTerminal(a.Stderr) && proc.Getenv(a.Env, "TERM") != "dumb"
@@ -137,12 +140,13 @@ what follows -- goes to Claude in any case.`,
 	root.AddCommand(
 		a.agentCommand(), a.setupCommand(), a.shellCommand(),
 		a.infoCommand(), a.trustCommand(), a.listCommand(), a.psCommand(), a.cleanCommand(), a.cleanAllCommand(), a.gcCommand(),
-		a.configCommand(), a.loginCommand(), a.doctorCommand(), a.benchCommand(), a.versionCommand(), a.keepSpareCommand(),
+		a.configCommand(), a.loginCommand(), a.doctorCommand(), a.benchCommand(), a.updateCommand(), a.versionCommand(), a.keepSpareCommand(),
 	)
 	root.InitDefaultHelpFlag()
 	root.InitDefaultVersionFlag()
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
+	a.complete(root)
 	root.SetUsageTemplate(root.UsageTemplate() + exitCodeHelp)
 	return root
 }
@@ -150,6 +154,9 @@ what follows -- goes to Claude in any case.`,
 // split tells our own flags and commands from what belongs to Claude. Cobra alone cannot: it would take every flag for
 // ours and every first word for a command. The result is what cobra is to parse.
 func split(root *cobra.Command, args []string) ([]string, error) {
+	if len(args) > 0 && strings.HasPrefix(args[0], cobra.ShellCompRequestCmd) {
+		return completing(root, args), nil
+	}
 	ours, rest, err := ownFlags(root, args)
 	if err != nil {
 		return nil, err
@@ -222,7 +229,7 @@ func isCommand(root *cobra.Command, args []string) bool {
 	if args[0] == "help" {
 		return len(args) == 1 || len(args) == 2 && named(args[1])
 	}
-	return named(args[0]) || strings.HasPrefix(args[0], cobra.ShellCompRequestCmd)
+	return named(args[0])
 }
 
 // typo returns the command that a word is one typing error away from, if there is one.

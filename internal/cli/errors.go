@@ -13,7 +13,9 @@ import (
 	"github.com/themouette/claude-vm/internal/mount"
 	"github.com/themouette/claude-vm/internal/network"
 	"github.com/themouette/claude-vm/internal/project"
+	"github.com/themouette/claude-vm/internal/selfupdate"
 	"github.com/themouette/claude-vm/internal/session"
+	"github.com/themouette/claude-vm/internal/state"
 	"github.com/themouette/claude-vm/internal/template"
 	"github.com/themouette/claude-vm/internal/tool"
 	"github.com/themouette/claude-vm/internal/trust"
@@ -113,14 +115,30 @@ func diagnose(err error) (code int, hint string) {
 	if usage, ok := errors.AsType[usageError](err); ok {
 		return codeUsage, "see " + usage.command + " --help"
 	}
+	if managed, ok := errors.AsType[*selfupdate.ManagedError](err); ok {
+		return codeRefused, "update it there: " + managed.Command
+	}
 	if _, ok := errors.AsType[config.Problems](err); ok {
 		return codeUsage, ""
 	}
-	for _, known := range []struct {
-		err  error
-		code int
-		hint string
-	}{
+	for _, known := range knownErrors() {
+		if errors.Is(err, known.err) {
+			return known.code, known.hint
+		}
+	}
+	return codeFailure, ""
+}
+
+// knownError is a kind of error with its exit code and its advice. docs/troubleshooting.md says more about each.
+type knownError struct {
+	err  error
+	code int
+	hint string
+}
+
+// knownErrors returns them all; what comes earlier is looked for first.
+func knownErrors() []knownError {
+	return []knownError{
 		{errStateExposed, codeRefused, "choose another folder with CLAUDE_VM_HOME"},
 		{mount.ErrSpec, codeUsage, ""},
 		{mount.ErrConflict, codeUsage, ""},
@@ -145,7 +163,14 @@ func diagnose(err error) (code int, hint string) {
 		{project.ErrGone, codeHost, "change to a folder that exists"},
 		{git.ErrDubiousOwner, codeRefused, "if you trust it: git config --global --add safe.directory FOLDER"},
 		{template.ErrBusy, codeBusy, "wait until it is done"},
+		{state.ErrLocked, codeBusy, "wait until it is done"},
 		{template.ErrRunning, codeBusy, "somebody started the template with limactl; stop it there, or build it anew: claude-vm setup"},
+		{selfupdate.ErrNoKey, codeRefused, "it was not built as a release; releases are at " + selfupdate.DefaultBase},
+		{selfupdate.ErrUnverified, codeDownload, "nothing was changed; try again later, and if it stays so, tell the maintainers"},
+		{selfupdate.ErrUnreachable, codeDownload, "check the network and the proxy variables"},
+		{selfupdate.ErrNoRelease, codeDownload, "see which there are: " + selfupdate.DefaultBase},
+		{selfupdate.ErrNotWritable, codeHost, "update as the user to whom it belongs, or install claude-vm into a folder of your own"},
+		{selfupdate.ErrNoPrevious, codeHost, "a certain version can be installed with: claude-vm update --version X"},
 		{fetch.ErrIntegrity, codeDownload, "nothing was installed; try again, or for Claude Code choose another source with claude.source"},
 		{fetch.ErrUnreachable, codeDownload, "check the network, the proxy variables and npm's registry; claude.source chooses where Claude Code comes from"},
 		{fetch.ErrNotFound, codeDownload, "see claude.version, claude.source and the versions below tools in the configuration"},
@@ -154,12 +179,7 @@ func diagnose(err error) (code int, hint string) {
 		{lima.ErrShare, codeUsage, "rename it, or choose another vm.mount_type"},
 		{lima.ErrPort, codeHost, "another program, or another session, listens there: choose another host port"},
 		{ui.ErrNotInteractive, codeUsage, ""},
-	} {
-		if errors.Is(err, known.err) {
-			return known.code, known.hint
-		}
 	}
-	return codeFailure, ""
 }
 
 func installLima(goos string) string {

@@ -4,10 +4,13 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime/debug"
 	"syscall"
 
 	"golang.org/x/term"
+
+	"github.com/themouette/claude-vm/internal/selfupdate"
 )
 
 // Process is all that comes from outside: nothing below main asks the operating system for it.
@@ -19,13 +22,23 @@ type Process struct {
 	Stdin  *os.File
 	Stdout *os.File
 	Stderr *os.File
+
+	Executable string // the path of this program, with no link in it; empty if it is not known
+	ReleaseKey string // what releases of this program are signed with; empty: none is to be trusted
 }
 
 // OS returns what this process was started with.
 func OS() Process {
 	dir, _ := os.Getwd()
 	home, _ := os.UserHomeDir()
-	return Process{Args: os.Args[1:], Env: os.Environ(), Dir: dir, Home: home, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
+	executable, err := os.Executable()
+	if err == nil {
+		executable, _ = filepath.EvalSymlinks(executable)
+	}
+	return Process{
+		Args: os.Args[1:], Env: os.Environ(), Dir: dir, Home: home, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		Executable: executable, ReleaseKey: selfupdate.Key(),
+	}
 }
 
 // Interrupted is the cause of a context that a signal has ended.

@@ -36,10 +36,11 @@ const patience = 30 * time.Second
 
 func TestMain(m *testing.M) {
 	commands := limatest.Commands()
+	commands["minisign"] = verifySignature
 	commands["claude-vm"] = func() {
 		ctx, stop := cli.Signals()
 		defer stop()
-		os.Exit(cli.Main(ctx, cli.OS()))
+		os.Exit(cli.Main(ctx, installed(cli.OS())))
 	}
 	commands["greet"] = greet
 	testscript.Main(m, commands)
@@ -70,6 +71,8 @@ func TestScript(t *testing.T) {
 			"mounts":      mounts,
 			"claude-args": claudeArgs,
 			"documented":  documented,
+			"releases":    releases,
+			"installer":   installer,
 		},
 	})
 }

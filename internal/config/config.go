@@ -37,6 +37,7 @@ type Config struct {
 	Claude   Claude
 	Standby  Standby
 	Guard    Guard
+	Update   Update
 
 	origins map[string]Origin
 }
@@ -123,6 +124,9 @@ type Claude struct {
 	Source  string
 	Share   []Item // parts of ~/.claude
 }
+
+// Update says what is done about newer versions of this program.
+type Update struct{ Check bool }
 
 // Item is an element of a list that several layers may add to.
 type Item struct {

@@ -86,6 +86,7 @@ func TestDefaults(t *testing.T) {
 	want := Config{
 		VM:      VM{Disk: 20, Memory: 8, Image: "template:debian-13", Accel: "auto", MountType: "auto", Proxy: "host"},
 		Claude:  Claude{Version: "latest", Source: "auto"},
+		Update:  Update{Check: true},
 		Standby: Standby{Count: 1, TTL: 30 * time.Minute},
 		Guard:   Guard{Git: "restore"},
 	}

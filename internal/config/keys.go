@@ -45,6 +45,7 @@ func (c *Config) keys() []key {
 		{path: "claude.version", def: "latest", value: text(&c.Claude.Version, claudeVersion()), doc: "Version of Claude Code to install."},
 		{path: "claude.source", def: "auto", value: text(&c.Claude.Source, oneOf("auto", "release", "npm")), doc: "Where Claude Code comes from: Anthropic's release channel or the npm registry this host is set up for; `auto` tries them in that order."},
 		{path: "claude.share", unset: "nothing", value: list{p: &c.Claude.Share, format: oneOf("settings", "memory", "skills", "agents", "commands", "plugins"), replaces: true}, doc: "What each session gets a copy of from your own ~/.claude."},
+		{path: "update.check", def: "true", value: boolean(&c.Update.Check), doc: "Whether to look for a newer claude-vm once a day, while a session runs on a terminal."},
 		{path: "mounts", value: tables[Mount, *Mount]{&c.Mounts}, doc: "A host directory that every session sees."},
 		{path: "ports", value: tables[Port, *Port]{&c.Ports}, doc: "A port of the guest that the host's loopback offers."},
 		{path: "phase.setup", value: tables[Phase, *Phase]{&c.Phase.Setup}, doc: "A named piece of the template's setup."},

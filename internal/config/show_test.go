@@ -85,6 +85,9 @@ version = "latest" # default
 source = "auto" # default
 # share is not set: nothing
 
+[update]
+check = true # default
+
 [[mounts]] # ~/.claude-vm.toml:4:3
 location = "/data"
 writable = false

@@ -1,0 +1,61 @@
+package cli
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// complete says what a shell may offer for arguments and values of flags. Where nothing is said it offers nothing: what
+// stands there is a number, a name or a prompt.
+func (a *app) complete(root *cobra.Command) {
+	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
+	files := cobra.FixedCompletions(nil, cobra.ShellCompDirectiveDefault)
+	flags := map[string]cobra.CompletionFunc{
+		"image": files, "runtime-script": files, "setup-script": files, "env-file": files,
+		"mount":       cobra.FixedCompletions(nil, cobra.ShellCompDirectiveFilterDirs),
+		"inherit-env": a.variables,
+	}
+	var each func(*cobra.Command)
+	each = func(cmd *cobra.Command) {
+		switch cmd.Name() {
+		case "shell", "validate":
+			cmd.ValidArgsFunction = files
+		case "agent":
+			cmd.Flags().SetInterspersed(false) // behind the first word no flag is ours
+		}
+		cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
+			if fn, ok := flags[f.Name]; ok {
+				_ = cmd.RegisterFlagCompletionFunc(f.Name, fn) // fails only for a flag that is not there
+			}
+		})
+		for _, child := range cmd.Commands() {
+			each(child)
+		}
+	}
+	each(root)
+}
+
+// variables are the names of those that are set here.
+func (a *app) variables(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	var names []cobra.Completion
+	for _, v := range a.Env {
+		name, _, _ := strings.Cut(v, "=")
+		names = append(names, name)
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completing turns the question of a shell about a command line that is Claude's by now into one about Claude's
+// arguments: cobra alone would take a word of a prompt for a command.
+func completing(root *cobra.Command, args []string) []string {
+	if len(args) < 2 {
+		return args
+	}
+	typed, last := args[1:len(args)-1], args[len(args)-1]
+	if _, rest, err := ownFlags(root, typed); err == nil && len(rest) > 0 && !isCommand(root, rest) {
+		return []string{args[0], "agent", "--", last}
+	}
+	return args
+}
