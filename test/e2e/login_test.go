@@ -26,7 +26,9 @@ func loginWorld(t *testing.T) *world {
 		return strings.HasPrefix(v, "ANTHROPIC_API_KEY=") || strings.HasPrefix(v, "CLAUDE_CODE_OAUTH_TOKEN=") || strings.HasPrefix(v, "GIT_CONFIG_GLOBAL=")
 	})
 	w.env = append(w.env, "GIT_CONFIG_GLOBAL="+config)
-	t.Cleanup(func() { os.Remove(filepath.Join(w.state, "state", "login.json")) })
+	forget := func() { os.Remove(filepath.Join(w.state, "state", "login.json")) }
+	forget() // the state outlives a run that was killed
+	t.Cleanup(forget)
 	return &w
 }
 
