@@ -17,6 +17,7 @@ import (
 	"github.com/themouette/claude-vm/internal/project"
 	"github.com/themouette/claude-vm/internal/session"
 	"github.com/themouette/claude-vm/internal/template"
+	"github.com/themouette/claude-vm/internal/trust"
 )
 
 // What a shared folder is measured with: a small project's worth of files, and one that no cache makes quick.
@@ -26,7 +27,7 @@ const (
 )
 
 // benchMounts measures each way to share a folder that this host and the guest may have.
-func (a *app) benchMounts(ctx context.Context, store template.Store, p *project.Project, cfg *config.Config) error {
+func (a *app) benchMounts(ctx context.Context, store template.Store, p *project.Project, cfg *config.Config, asked *trust.Review) error {
 	record, lock, err := store.Find(ctx, p.TemplateName())
 	if err != nil {
 		return err
@@ -39,7 +40,7 @@ func (a *app) benchMounts(ctx context.Context, store template.Store, p *project.
 	header := []string{"SECONDS"}
 	var rows [][]string
 	for _, kind := range kinds {
-		figures, err := a.benchMount(ctx, store, cfg, kind)
+		figures, err := a.benchMount(ctx, store, cfg, asked, kind)
 		if ctx.Err() != nil {
 			return err
 		}
@@ -66,7 +67,7 @@ type figure struct {
 	took time.Duration
 }
 
-func (a *app) benchMount(ctx context.Context, store template.Store, cfg *config.Config, kind string) (figures []figure, err error) {
+func (a *app) benchMount(ctx context.Context, store template.Store, cfg *config.Config, asked *trust.Review, kind string) (figures []figure, err error) {
 	dir, err := os.MkdirTemp("", "claude-vm-bench-")
 	if err != nil {
 		return nil, err
@@ -77,7 +78,7 @@ func (a *app) benchMount(ctx context.Context, store template.Store, cfg *config.
 		return nil, err
 	}
 	const point = lima.GuestHome + "/claude-vm-bench"
-	spec, err := a.sessionSpec(p, cfg, guest.Session{Mode: guest.Line, Command: []string{guest.BenchMount(point, benchFiles, benchMB)}})
+	spec, err := a.sessionSpec(p, cfg, asked, guest.Session{Mode: guest.Line, Command: []string{guest.BenchMount(point, benchFiles, benchMB)}})
 	if err != nil {
 		return nil, err
 	}
