@@ -184,19 +184,18 @@ func (w *firstByte) Write(p []byte) (int, error) {
 
 // benchSession measures a session. If the runner keeps spares it waits for one first.
 func (a *app) benchSession(ctx context.Context, runner session.Runner, cfg *config.Config, asked *trust.Review, tty bool) (sample, int64, error) {
-	measured := func() (sample, session.Spec, error) { // what a start does before it knows its session
-		begin := time.Now()
+	prepare := func() (spec session.Spec, err error) { // what a start does before it has a VM
 		p, err := a.project(ctx)
 		if err != nil {
-			return sample{}, session.Spec{}, err
+			return spec, err
 		}
-		spec, err := a.sessionSpec(p, cfg, asked, guest.Session{Mode: guest.Exec, Command: []string{"uname", "-a"}})
+		spec, err = a.sessionSpec(p, cfg, asked, guest.Session{Mode: guest.Exec, Command: []string{"uname", "-a"}})
 		if err == nil {
 			_, err = a.addUser(ctx, runner.Store, p, cfg, &spec)
 		}
-		return sample{first: time.Since(begin)}, spec, err
+		return spec, err
 	}
-	_, spec, err := measured()
+	spec, err := prepare()
 	if err == nil && runner.Standby.Count > 0 {
 		err = a.awaitSpare(ctx, runner, spec.Shape)
 	}
@@ -204,9 +203,8 @@ func (a *app) benchSession(ctx context.Context, runner session.Runner, cfg *conf
 		return sample{}, 0, err
 	}
 	runner.Standby.Spawn = func([]byte) error { return nil } // what comes next is not measured
-	used := processorTime()
-	before, spec, err := measured()
-	if err != nil {
+	begin, used := time.Now(), processorTime()
+	if spec, err = prepare(); err != nil {
 		return sample{}, 0, err
 	}
 	var out firstByte
@@ -214,7 +212,6 @@ func (a *app) benchSession(ctx context.Context, runner session.Runner, cfg *conf
 	spec.TTY, spec.Stdin, spec.Stderr = tty, nil, io.Discard
 	spec.Stdout = &out
 	out.first = func() { size = sessionSize(runner.Store) }
-	begin := time.Now()
 	code, err := runner.Run(ctx, spec)
 	end := time.Now()
 	if err != nil {
@@ -223,7 +220,7 @@ func (a *app) benchSession(ctx context.Context, runner session.Runner, cfg *conf
 	if code != 0 || out.at.IsZero() {
 		return sample{}, 0, fmt.Errorf("the guest's command ended with code %d", code)
 	}
-	return sample{before.first + out.at.Sub(begin), end.Sub(out.at), processorTime() - used}, size, nil
+	return sample{out.at.Sub(begin), end.Sub(out.at), processorTime() - used}, size, nil
 }
 
 // awaitSpare has a spare made and waits until it is ready.
