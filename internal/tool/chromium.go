@@ -14,11 +14,12 @@ var chromiumScript string
 // devtools is the package of Chrome's MCP server. It is one bundle, without dependencies.
 const devtools = "chrome-devtools-mcp"
 
-// The server is told not to ask the network for a newer one of itself, and to keep to itself what it is used for.
+// The server is told not to ask the network for a newer one of itself, and to keep what it is used for, and on which pages,
+// to itself.
 const devtoolsEntry = `{"mcpServers": {"chrome-devtools": {
 	"type": "stdio",
 	"command": "/usr/local/bin/chrome-devtools-mcp",
-	"args": ["--headless", "--isolated", "--executablePath=/usr/bin/chromium", "--no-usage-statistics"],
+	"args": ["--headless", "--isolated", "--executablePath=/usr/bin/chromium", "--no-usage-statistics", "--no-performance-crux"],
 	"env": {"CHROME_DEVTOOLS_MCP_NO_UPDATE_CHECKS": "1"}
 }}}`
 
