@@ -100,9 +100,10 @@ func (a *app) runSession(ctx context.Context, command func(*config.Config) guest
 
 // ensureTemplate builds a missing template if the user wants that.
 func (a *app) ensureTemplate(ctx context.Context, store template.Store, p *project.Project, cfg *config.Config, asked *trust.Review) error {
-	_, lock, err := store.Find(ctx, p.TemplateName())
+	record, lock, err := store.Find(ctx, p.TemplateName())
 	if err == nil {
 		lock.Unlock()
+		a.sayOldClaude(cfg, record)
 		return nil
 	}
 	if !errors.Is(err, template.ErrNone) {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/themouette/claude-vm/internal/claude"
 	"github.com/themouette/claude-vm/internal/config"
 	"github.com/themouette/claude-vm/internal/guest"
 	"github.com/themouette/claude-vm/internal/mount"
@@ -116,11 +117,23 @@ func (a *app) setupScripts(p *project.Project, cfg *config.Config, asked *trust.
 const cacheLock = "cache"
 
 // setup builds the template of a project.
-func (a *app) setup(ctx context.Context, store template.Store, cfg *config.Config, spec template.Spec) (entry template.Entry, err error) {
+func (a *app) setup(ctx context.Context, store template.Store, cfg *config.Config, spec template.Spec) (template.Entry, error) {
 	space := int64(buildGB)
 	if len(spec.Tools) > 0 {
 		space += toolsGB
 	}
+	spec.CPUs = cmp.Or(spec.CPUs, store.Lima.Accel.DefaultCPUs())
+	return a.build(ctx, store, cfg, space, func(b *template.Builder, release claude.Release) (template.Entry, error) {
+		spec.Claude = release
+		return b.Build(ctx, spec)
+	})
+}
+
+// build has a template made with the release of Claude Code that the configuration asks for. Some GB have to be free.
+func (a *app) build(
+	ctx context.Context, store template.Store, cfg *config.Config, space int64,
+	build func(*template.Builder, claude.Release) (template.Entry, error),
+) (entry template.Entry, err error) {
 	if err := a.needSpace(space); err != nil {
 		return entry, err
 	}
@@ -129,18 +142,18 @@ func (a *app) setup(ctx context.Context, store template.Store, cfg *config.Confi
 		return entry, err
 	}
 	defer downloads.Unlock()
-	if spec.Claude, err = a.fetchClaude(ctx, cfg); err != nil {
+	release, err := a.fetchClaude(ctx, cfg)
+	if err != nil {
 		return entry, err
 	}
-	spec.CPUs = cmp.Or(spec.CPUs, store.Lima.Accel.DefaultCPUs())
 	steps, err := a.tellNPM()
 	if err != nil {
 		return entry, err
 	}
 	log := a.ui.Verbose()
 	defer log.Close()
-	builder := template.Builder{Store: store, UI: a.ui, Log: log, Env: a.proxies(cfg), Steps: steps, Shop: a.shop()}
-	if entry, err = builder.Build(ctx, spec); err != nil {
+	entry, err = build(&template.Builder{Store: store, UI: a.ui, Log: log, Env: a.proxies(cfg), Steps: steps, Shop: a.shop()}, release)
+	if err != nil {
 		return entry, err
 	}
 	a.discardSpares(ctx, store, func(name string) bool { return name == entry.Name })

@@ -23,8 +23,8 @@ import (
 const updateLock = "update"
 
 type updateOptions struct {
-	check, pre, rollback bool
-	version              string
+	check, pre, rollback, claude bool
+	version                      string
 }
 
 // uncheckedError is a look for updates that led to nothing. Nothing is broken by that.
@@ -37,19 +37,27 @@ func (a *app) updateCommand() *cobra.Command {
 	var o updateOptions
 	cmd := &cobra.Command{
 		Use:   "update [flags]",
-		Short: "Update claude-vm itself",
+		Short: "Update claude-vm itself, or Claude Code in this project's template",
 		Long: `Replace this program by the latest release, or by the version given.
 
 The release's signature and checksum are verified first. The program that was replaced is kept
 beside it for --rollback. CLAUDE_VM_RELEASES is the address of another server that has the
-same releases.`,
+same releases.
+
+With --claude it is this project's template that is updated: it gets the Claude Code that the
+configuration asks for, and is otherwise left as it is.`,
 		Example: `  claude-vm update --check
   claude-vm update
   claude-vm update --version 1.2.3
-  claude-vm update --rollback`,
+  claude-vm update --rollback
+  claude-vm update --claude`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
+			case o.claude && (o.check || o.pre || o.rollback || o.version != ""):
+				return usageError{cmd.CommandPath(), errors.New("--claude goes with no other flag of update; the version is claude.version in the configuration")}
+			case o.claude:
+				return a.updateClaude(cmd.Context())
 			case o.version != "" && o.pre, o.rollback && (o.check || o.pre || o.version != ""):
 				return usageError{cmd.CommandPath(), errors.New("--version, --pre and --rollback exclude each other, and --rollback and --check")}
 			case o.rollback:
@@ -63,6 +71,7 @@ same releases.`,
 	cmd.Flags().BoolVar(&o.check, "check", false, "only say whether there is a newer version")
 	cmd.Flags().StringVar(&o.version, "version", "", "install version `X`, which may be older than this one")
 	cmd.Flags().BoolVar(&o.pre, "pre", false, "take pre-releases too")
+	cmd.Flags().BoolVar(&o.claude, "claude", false, "update Claude Code in this project's template instead")
 	cmd.Flags().BoolVar(&o.rollback, "rollback", false, "go back to what the last update has replaced")
 	return cmd
 }

@@ -85,6 +85,7 @@ func (r *Runner) Run(ctx context.Context, spec Spec) (code int, err error) {
 	defer step.Fail()
 	vm, err := r.bringUp(ctx, spec, step)
 	defer func() { err = errors.Join(err, vm.destroy(ctx)) }()
+	r.sayScripts(spec.Command.Scripts, err)
 	if err != nil {
 		return 0, err
 	}
@@ -116,6 +117,19 @@ func (r *Runner) Run(ctx context.Context, spec Spec) (code int, err error) {
 		return 0, err
 	}
 	return code, nil
+}
+
+// sayScripts tells who wants to know it which scripts have been brought into the VM.
+func (r *Runner) sayScripts(scripts []guest.Script, err error) {
+	mark := "✓"
+	if err != nil {
+		mark = "✗"
+	}
+	log := r.UI.Verbose()
+	defer log.Close()
+	for _, script := range scripts {
+		fmt.Fprintf(log, "%s script %s\n", mark, script.Name)
+	}
 }
 
 // sshFailed is the status of an ssh that failed itself, and of a guest command that chose the same one.

@@ -73,25 +73,15 @@ type Builder struct {
 // Build makes the template of a project, or makes it anew. The old one stays in use until the new one is complete.
 func (b *Builder) Build(ctx context.Context, spec Spec) (Entry, error) {
 	name := spec.Project.TemplateName()
-	building, err := b.State.TryLock(name+".build", state.Exclusive)
-	if errors.Is(err, state.ErrLocked) {
-		return Entry{}, fmt.Errorf("%w: %s", ErrBusy, name)
-	}
+	done, err := b.begin(ctx, name)
 	if err != nil {
 		return Entry{}, err
 	}
-	defer building.Unlock()
-
+	defer done()
 	images, err := b.Lima.Images(ctx, spec.Image)
 	if err != nil {
 		return Entry{}, err
 	}
-	// From here on disks may lie about that nothing points to yet.
-	disks, err := b.State.Lock(ctx, disksLock, state.Shared)
-	if err != nil {
-		return Entry{}, err
-	}
-	defer disks.Unlock()
 	parent, err := b.layers(ctx, spec, images)
 	if err != nil {
 		return Entry{}, err
@@ -106,6 +96,43 @@ func (b *Builder) Build(ctx context.Context, spec Spec) (Entry, error) {
 		}
 		return b.step("copying the "+parent.title(), func() error { return b.Copy(ctx, parent.Name, draft, record.Machine(), record) })
 	})
+	return Entry{name, record}, err
+}
+
+// begin keeps others from building a template, and from removing disks that nothing points to yet.
+func (b *Builder) begin(ctx context.Context, name string) (done func(), err error) {
+	building, err := b.State.TryLock(name+".build", state.Exclusive)
+	if errors.Is(err, state.ErrLocked) {
+		return nil, fmt.Errorf("%w: %s", ErrBusy, name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	disks, err := b.State.Lock(ctx, disksLock, state.Shared)
+	if err != nil {
+		building.Unlock()
+		return nil, err
+	}
+	return func() {
+		disks.Unlock()
+		building.Unlock()
+	}, nil
+}
+
+// Refresh puts another release of Claude Code into a template, and leaves the rest of it as it is.
+func (b *Builder) Refresh(ctx context.Context, name string, release claude.Release) (Entry, error) {
+	done, err := b.begin(ctx, name)
+	if err != nil {
+		return Entry{}, err
+	}
+	defer done()
+	record, err := b.usable(name)
+	if err != nil {
+		return Entry{}, err
+	}
+	old := Entry{name, record}
+	record.Claude, record.Created = release.Version, time.Now().UTC()
+	err = b.replace(ctx, name, func(draft string) error { return b.add(ctx, old, draft, &record, b.release(draft, release)) })
 	return Entry{name, record}, err
 }
 

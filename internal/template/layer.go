@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/themouette/claude-vm/internal/claude"
 	"github.com/themouette/claude-vm/internal/guest"
 	"github.com/themouette/claude-vm/internal/lima"
 	"github.com/themouette/claude-vm/internal/mount"
@@ -49,6 +50,9 @@ func (l layer) name() string { return NewName(Layer, l.says, l.print[:8]) }
 
 // title is what people call a layer.
 func (e Entry) title() string {
+	if KindOf(e.Name) == Template {
+		return "template"
+	}
 	says, _, _ := strings.Cut(strings.TrimPrefix(e.Name, prefixes[Layer]), "_")
 	return map[string]string{"base": "base layer", "tools": "tools layer", "claude": "layer with Claude Code " + e.Claude}[says]
 }
@@ -174,15 +178,18 @@ func (b *Builder) add(ctx context.Context, parent Entry, draft string, record *R
 func (b *Builder) claudeLayer(parent Entry, spec Spec) layer {
 	print := digest([]string{parent.own(), guest.InstallClaude("", ""), spec.Claude.Digest})
 	why := fmt.Sprintf("the %s has Claude Code %s", parent.title(), parent.Claude)
-	l := b.on(parent, "claude", print, why, func(draft string) addition {
-		return addition{mounts: []mount.Mount{releaseMount(spec.Claude)}, steps: []step{
-			{"installing Claude Code " + spec.Claude.Version, func(ctx context.Context, _ *Record) error {
-				return b.installClaude(ctx, draft, spec.Claude)
-			}, false},
-		}}
-	})
+	l := b.on(parent, "claude", print, why, func(draft string) addition { return b.release(draft, spec.Claude) })
 	l.record.Claude = spec.Claude.Version
 	return l
+}
+
+// release is another release of Claude Code in the place of the one that is there.
+func (b *Builder) release(draft string, release claude.Release) addition {
+	return addition{mounts: []mount.Mount{releaseMount(release)}, steps: []step{
+		{"installing Claude Code " + release.Version, func(ctx context.Context, _ *Record) error {
+			return b.installClaude(ctx, draft, release)
+		}, false},
+	}}
 }
 
 // toolsPrint is the fingerprint of the tools on a base layer. What a tool downloads counts as it was asked for: the layer
