@@ -24,7 +24,9 @@ const use = (name, args) => call('tools/call', { name, arguments: args });
   const hello = await call('initialize', { protocolVersion: '2025-06-18', capabilities: {}, clientInfo: { name: 'test', version: '1' } });
   console.log('server is', hello.serverInfo.name);
   send({ method: 'notifications/initialized' });
-  const page = await use('new_page', { url: 'http://127.0.0.1:8123/page.html', timeout: 120000 });
+  const open = () => use('new_page', { url: 'http://127.0.0.1:8123/page.html', timeout: 120000 });
+  // The server gives up on a browser that takes a minute to start, and says that the next call finds it.
+  const page = await open().catch(open).catch(open);
   console.log('server navigates', JSON.stringify(page.content).includes('page.html'));
   const shot = (await use('take_screenshot', { format: 'png' })).content.find((c) => c.type === 'image');
   const png = Buffer.from(shot.data, 'base64');
