@@ -39,20 +39,14 @@ func FindGPG(ctx context.Context, env []string, signingKey string) (g GPG, err e
 		out, err := proc.Output(ctx, proc.Cmd{Argv: argv, Env: env})
 		return string(out), err
 	}
-	if _, err := run("gpgconf", "--launch", "gpg-agent"); err != nil {
-		return g, fmt.Errorf("%w: %w", ErrNoGPGAgent, err)
-	}
-	socket, err := run("gpgconf", "--list-dirs", "agent-extra-socket")
-	if err != nil {
-		return g, fmt.Errorf("%w: %w", ErrNoGPGAgent, err)
-	}
-	g.Socket = strings.TrimSuffix(socket, "\n")
-	greeting, err := ask(ctx, g.Socket, "", len("OK"))
-	if err == nil && string(greeting) != "OK" {
-		err = fmt.Errorf("it begins with %q", greeting)
+	// An agent that is about to end still takes a connection: gpgconf then sees no need to start another.
+	for range launches {
+		if g.Socket, err = launch(ctx, run); err == nil {
+			break
+		}
 	}
 	if err != nil {
-		return g, fmt.Errorf("%w: it does not answer on its extra socket: %w", ErrNoGPGAgent, err)
+		return g, fmt.Errorf("%w: %w", ErrNoGPGAgent, err)
 	}
 
 	list := []string{"gpg", "--batch", "--no-tty", "--with-colons", "--list-secret-keys", "--"}
@@ -76,6 +70,29 @@ func FindGPG(ctx context.Context, env []string, signingKey string) (g GPG, err e
 		return g, fmt.Errorf("exporting GnuPG's public keys: %w", err)
 	}
 	return g, nil
+}
+
+// launches is how often the agent is started before it is given up.
+const launches = 3
+
+// launch starts the agent unless it runs, and returns its extra socket, on which it answers.
+func launch(ctx context.Context, run func(argv ...string) (string, error)) (socket string, err error) {
+	if _, err := run("gpgconf", "--launch", "gpg-agent"); err != nil {
+		return "", err
+	}
+	socket, err = run("gpgconf", "--list-dirs", "agent-extra-socket")
+	if err != nil {
+		return "", err
+	}
+	socket = strings.TrimSuffix(socket, "\n")
+	greeting, err := ask(ctx, socket, "", len("OK"))
+	if err == nil && string(greeting) != "OK" {
+		err = fmt.Errorf("it begins with %q", greeting)
+	}
+	if err != nil {
+		return "", fmt.Errorf("it does not answer on its extra socket: %w", err)
+	}
+	return socket, nil
 }
 
 // fingerprints returns those of the primary keys in a listing of gpg --with-colons: the tenth field of the first line of the
