@@ -156,7 +156,6 @@ func knownErrors() []knownError {
 		{forward.ErrNoGPG, codeHost, "install gnupg, or leave the tool gpg out"},
 		{forward.ErrNoGPGAgent, codeHost, "see what it says: gpgconf --launch gpg-agent; its extra-socket must not be switched off in gpg-agent.conf"},
 		{forward.ErrNoGPGKey, codeHost, "make one with gpg --quick-generate-key, or leave the tool gpg out"},
-		{errNoLogin, codeNoLogin, "log in once with claude-vm login, or set CLAUDE_CODE_OAUTH_TOKEN or ANTHROPIC_API_KEY"},
 		{errNoScreen, codeNoLogin, "without one, set CLAUDE_CODE_OAUTH_TOKEN (from claude setup-token) or ANTHROPIC_API_KEY"},
 		{errNotKept, codeNoLogin, "log in with claude-vm login, or take over the login of this machine: claude-vm login --from-host"},
 		{errNoSpace, codeHost, "free some, remove templates with claude-vm clean-all, or move the folder with CLAUDE_VM_HOME"},

@@ -24,8 +24,8 @@ import (
 	"github.com/themouette/claude-vm/internal/ui"
 )
 
-// errNoLogin is a Claude that would only say so itself once its VM has booted.
-var errNoLogin = errors.New("there is no login for Claude, and without a terminal it cannot ask for one")
+// loginHint is what to do about a Claude that nobody can log in.
+const loginHint = "log in once with claude-vm login, or set CLAUDE_CODE_OAUTH_TOKEN or ANTHROPIC_API_KEY"
 
 // addUser makes a session the user's own: their git identity, their login, and what they share of their Claude. The function
 // that it returns is for the end, when the terminal is ours again.
@@ -56,8 +56,8 @@ func (a *app) addUser(ctx context.Context, store template.Store, p *project.Proj
 	return tell, a.addHome(p, login, shared.Settings, spec)
 }
 
-// addLogin returns what looks after the login of a session whose environment has none, else nil. A Claude that nobody could
-// log in is not even started.
+// addLogin returns what looks after the login of a session whose environment has none, else nil. Of a Claude that nobody
+// can log in it warns; Claude says so itself, too, but only once its VM has booted.
 func (a *app) addLogin(ctx context.Context, store template.Store, p *project.Project, spec *session.Spec) (*loginKeeper, error) {
 	if claude.HasLogin(spec.Command.Env) {
 		return nil, nil
@@ -65,15 +65,11 @@ func (a *app) addLogin(ctx context.Context, store template.Store, p *project.Pro
 	login := a.keptLogin()
 	unlikely := login.Empty() && !spec.TTY && runsClaude(spec.Command)
 	if unlikely && !mayLogIn(p, spec) {
-		record, lock, err := store.Find(ctx, spec.Template)
-		switch {
-		case err == nil:
-			lock.Unlock()
-		case !a.flags.autoSetup:
-			return nil, err // first things first
-		}
-		if len(record.Disks) <= 1 { // no more than the base: nobody can have put a login there
-			return nil, errNoLogin
+		record, err := template.ReadRecord(store.Lima, spec.Template)
+		if err == nil && len(record.Disks) <= 1 { // no more than the base: nobody can have put a login there
+			a.ui.Warn("there is no login for Claude, and without a terminal it cannot ask for one")
+			a.ui.Hint(loginHint)
+			unlikely = false // it has been said
 		}
 	}
 	credentials, err := login.Credentials()

@@ -159,8 +159,7 @@ func (a *app) tellLogin(k *loginKeeper, code int) {
 	case noNews, renewed:
 	}
 	if k.unlikely && k.held.Empty() && code != 0 {
-		_, hint := diagnose(errNoLogin)
-		a.ui.Hint("if Claude is not logged in: %s", hint)
+		a.ui.Hint("if Claude is not logged in: " + loginHint)
 	}
 	if k.err != nil {
 		a.ui.Warn("the login that the session ended with could not be kept: %v", k.err)
