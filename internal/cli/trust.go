@@ -147,7 +147,8 @@ func (a *app) trustCommand() *cobra.Command {
 
 What a project says about the inside of the VM is its own affair. Folders and scripts outside of
 the project, ports, the GnuPG agent and the like have no effect until you have agreed. You agree to
-what is asked now, scripts with what they say: after a change you are asked again.`,
+what is asked now, scripts with what they say: after a change you are asked again. Without a
+terminal the command itself is the answer.`,
 		Example: "  claude-vm trust\n  claude-vm trust --show",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -192,19 +193,19 @@ func (a *app) giveTrust(ctx context.Context, p *project.Project, review *trust.R
 		return a.print("you have agreed already\n")
 	}
 	asked := &askedError{p.Main, review.Requests, false}
-	if yes {
+	answer, err := yes, error(nil)
+	if !yes {
+		answer, err = a.askTrust(ctx, known, asked, review)
+	}
+	if yes || errors.Is(err, ui.ErrNotInteractive) { // who types this command where nobody can be asked has answered
 		a.ui.Info("%v", asked)
-	} else {
-		answer, err := a.askTrust(ctx, known, asked, review)
-		if errors.Is(err, ui.ErrNotInteractive) {
-			return asked
-		}
-		if err != nil {
-			return err
-		}
-		if !answer {
-			return a.print("nothing was agreed to\n")
-		}
+		answer, err = true, nil
+	}
+	if err != nil {
+		return err
+	}
+	if !answer {
+		return a.print("nothing was agreed to\n")
 	}
 	if err := a.consents().Agree(p.Main, review, time.Now()); err != nil {
 		return err
