@@ -11,7 +11,7 @@ docker_runs() {
 	docker run --rm box /bin/echo docker runs || return
 	printf 'services:\n  one:\n    image: box\n    command: /bin/echo compose runs\n' >~/composed/compose.yaml
 	cd ~/composed || return
-	docker compose up --no-log-prefix 2>/dev/null | grep runs || return
+	docker compose up --no-log-prefix 2>/dev/null | grep -o 'compose runs' || return
 	docker-compose down 2>/dev/null
 }
 
