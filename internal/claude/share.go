@@ -43,7 +43,6 @@ type Shared struct {
 type sharedFile struct {
 	name string // slash-separated
 	mode fs.FileMode
-	size int64
 	link string // where a symbolic link leads
 }
 
@@ -90,26 +89,11 @@ func (s *Shared) leave(name, why string) { s.Left = append(s.Left, name+" ("+why
 func (s *Shared) add(root *os.Root, part string) error {
 	var files []sharedFile
 	var size int64
-	err := fs.WalkDir(root.FS(), part, func(name string, entry fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) && name == part {
-			return fs.SkipAll
-		}
-		if err != nil {
-			s.leave(name, "cannot be read")
-			return skip(entry)
-		}
-		if name == part { // WalkDir has followed a link
-			if info, err := root.Lstat(name); err == nil {
-				entry = fs.FileInfoToDirEntry(info)
-			}
-		}
-		info, err := entry.Info()
-		if err != nil {
-			return err
-		}
-		file := sharedFile{name: name, mode: info.Mode().Perm() & 0o755, size: info.Size()}
-		switch {
-		case entry.Type() == fs.ModeSymlink:
+	err := walk(root, part, func(name string, info fs.FileInfo) error {
+		file := sharedFile{name: name, mode: info.Mode().Perm() & 0o755}
+		switch kind := info.Mode().Type(); {
+		case kind == fs.ModeSymlink:
+			var err error
 			if file.link, err = root.Readlink(name); err != nil {
 				return err
 			}
@@ -117,25 +101,31 @@ func (s *Shared) add(root *os.Root, part string) error {
 				s.leave(name, "leads out of ~/.claude or nowhere")
 				return nil
 			}
-			file.size = 0
-		case entry.IsDir():
-			if entry.Name() == ".git" { // whose configuration may hold a password
+		case kind.IsDir():
+			if path.Base(name) == ".git" { // whose configuration may hold a password
 				return fs.SkipDir
 			}
 			file.mode |= fs.ModeDir | 0o700
-			file.size = 0
-		case !entry.Type().IsRegular():
+		case !kind.IsRegular():
 			s.leave(name, "is no ordinary file")
 			return nil
+		default:
+			size += info.Size()
 		}
 		files = append(files, file)
-		if size += file.size; size > maxPart || len(files) > maxFiles {
+		if size > maxPart || len(files) > maxFiles {
 			return errTooMuch
 		}
 		return nil
 	})
-	if errors.Is(err, errTooMuch) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && len(files) == 0:
+		return nil
+	case errors.Is(err, errTooMuch):
 		s.leave(part, fmt.Sprintf("is larger than %d MB or has more than %d files", maxPart>>20, maxFiles))
+		return nil
+	case errors.Is(err, fs.ErrPermission):
+		s.leave(part, "cannot be read")
 		return nil
 	}
 	if err == nil {
@@ -146,15 +136,37 @@ func (s *Shared) add(root *os.Root, part string) error {
 
 var errTooMuch = errors.New("too much")
 
-func skip(entry fs.DirEntry) error {
-	if entry != nil && entry.IsDir() {
-		return fs.SkipDir
+// walk visits a file, or a folder before what is in it, whatever the names are made of: fs.WalkDir wants them to be UTF-8. With
+// fs.SkipDir a folder's content is left out.
+func walk(root *os.Root, name string, visit func(name string, info fs.FileInfo) error) error {
+	info, err := root.Lstat(name)
+	if err != nil {
+		return err
+	}
+	err = visit(name, info)
+	if errors.Is(err, fs.SkipDir) {
+		return nil
+	}
+	if err != nil || !info.IsDir() {
+		return err
+	}
+	dir, err := root.Open(name)
+	if err != nil {
+		return err
+	}
+	entries, err := dir.ReadDir(-1)
+	if err := errors.Join(err, dir.Close()); err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if err := walk(root, name+"/"+entry.Name(), visit); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// WriteTo writes what Share has found as a tar archive whose names begin with .claude. A file that has changed since is cut
-// off or filled up to the length that it had.
+// WriteTo writes what Share has found as a tar archive whose names begin with .claude.
 func (s *Shared) WriteTo(w io.Writer) (int64, error) {
 	root, err := os.OpenRoot(s.dir)
 	if err != nil {

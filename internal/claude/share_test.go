@@ -144,18 +144,21 @@ func TestShareIsBounded(t *testing.T) {
 func TestShareKeepsAnyName(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
-		name := rapid.Map(rapid.SliceOfN(rapid.ByteRange(1, 255), 1, 200), func(b []byte) string { return string(b) }).
-			Filter(func(s string) bool { return !strings.Contains(s, "/") && s != "." && s != ".." && s != ".git" }).Draw(rt, "name")
+		names := rapid.Map(rapid.SliceOfN(rapid.ByteRange(1, 255), 1, 200), func(b []byte) string { return string(b) }).
+			Filter(func(s string) bool { return !strings.Contains(s, "/") && s != "." && s != ".." && s != ".git" })
+		folder, name := names.Draw(rt, "folder"), names.Draw(rt, "name")
 		dir, err := os.MkdirTemp(t.TempDir(), "")
 		if err != nil {
 			rt.Fatal(err)
 		}
-		put(t, dir, map[string]string{"skills/" + name: "content"})
+		put(t, dir, map[string]string{"skills/" + folder + "/" + name: "content"})
 		s, err := Share(dir, "/guest", []string{"skills"})
 		if err != nil {
 			rt.Fatal(err)
 		}
-		if diff := cmp.Diff(map[string]string{".claude/skills": "/", ".claude/skills/" + name: "644 content"}, unpacked(t, s)); diff != "" {
+		if diff := cmp.Diff(map[string]string{
+			".claude/skills": "/", ".claude/skills/" + folder: "/", ".claude/skills/" + folder + "/" + name: "644 content",
+		}, unpacked(t, s)); diff != "" {
 			rt.Error(diff, s.Left)
 		}
 	})
