@@ -19,7 +19,7 @@ func mayImport() map[string][]string {
 	floor := []string{"proc", "state", "ui"}
 	return map[string][]string{
 		"cmd/claude-vm":        {"cli"},
-		"internal/cli":         append(floor, "claude", "config", "envfile", "fetch", "forward", "git", "guard", "guest", "lima", "mount", "network", "project", "selfupdate", "session", "template", "tool", "trust"),
+		"internal/cli":         append(floor, "claude", "config", "envfile", "fetch", "forward", "git", "guard", "guest", "lima", "mount", "network", "npm", "project", "selfupdate", "session", "template", "tool", "trust"),
 		"internal/session":     append(floor, "guest", "host", "lima", "mount", "project", "template"),
 		"internal/template":    append(floor, "claude", "guest", "lima", "mount", "project", "tool"),
 		"internal/lima":        {"mount", "proc"},

@@ -4,6 +4,7 @@ import (
 	"github.com/themouette/claude-vm/internal/config"
 	"github.com/themouette/claude-vm/internal/guest"
 	"github.com/themouette/claude-vm/internal/network"
+	"github.com/themouette/claude-vm/internal/npm"
 )
 
 // proxies returns the variables with which the guest's programs find their way out. They may hold a password.
@@ -17,11 +18,14 @@ func (a *app) proxies(cfg *config.Config) []string {
 // tellNPM returns the step of a preparation by which npm in the guest knows the registries that the host's uses, none if the
 // user has not set up any.
 func (a *app) tellNPM() (steps []string, err error) {
-	lines, err := network.Registries(a.Env, a.Home)
-	if len(lines) > 0 {
+	addresses, err := npm.Client{Env: a.Env, Home: a.Home}.Addresses()
+	if err != nil {
+		return nil, err
+	}
+	if lines := network.Registries(addresses); len(lines) > 0 {
 		steps = append(steps, guest.Registries(lines))
 	}
-	return steps, err
+	return steps, nil
 }
 
 // certificates returns those of the authorities that the guest is to trust.

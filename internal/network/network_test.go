@@ -154,35 +154,11 @@ func TestCertificates(t *testing.T) {
 
 func TestRegistries(t *testing.T) {
 	t.Parallel()
-	for name, tt := range map[string]struct {
-		npmrc string
-		env   []string
-		want  []string
-	}{
-		"nothing": {"", nil, nil},
-		"credentials": {
-			"; ours\n//npm.corp/:_authToken=s3cret\nregistry = \"https://ann:s3cret@npm.corp/all/?token=s3cret\"\n@corp:registry=https://npm.corp/own\n_auth=s3cret\nalways-auth=true\n",
-			nil, []string{"registry=https://npm.corp/all/", "@corp:registry=https://npm.corp/own"},
-		},
-		"twice":          {"registry=http://a\nregistry=http://b", nil, []string{"registry=http://b"}},
-		"on the host":    {"registry=http://localhost:4873/", nil, []string{"registry=http://192.168.5.2:4873/"}},
-		"a variable":     {"registry=${REG}/x\n@a:registry=${NONE}", []string{"REG=https://npm.corp"}, []string{"registry=https://npm.corp/x"}},
-		"in a variable":  {"registry=http://a", []string{"NPM_CONFIG_REGISTRY=http://b"}, []string{"registry=http://b"}},
-		"nothing usable": {"registry=file:///etc\nregistry=\nregistry\n@x:registry=::", nil, nil},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			home := t.TempDir()
-			if err := os.WriteFile(filepath.Join(home, ".npmrc"), []byte(tt.npmrc), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			got, err := Registries(tt.env, home)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(tt.want, got); diff != "" {
-				t.Error(diff)
-			}
-		})
+	got := Registries(map[string]string{
+		"registry": "https://ann:s3cret@npm.corp/all/?token=s3cret#s3cret", "@own:registry": "http://localhost:4873/",
+		"@a:registry": "file:///etc", "@b:registry": "", "@c:registry": "::", "@d:registry": "https://${NONE}/", "@e:registry": "npm.corp",
+	})
+	if diff := cmp.Diff([]string{"@own:registry=http://192.168.5.2:4873/", "registry=https://npm.corp/all/"}, got); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -60,6 +61,22 @@ func (n Client) Registry(ctx context.Context, scope string) (Registry, error) {
 	}
 	client, err := trusting(n.HTTP, cafile)
 	return Registry{strings.TrimSuffix(base, "/"), own, client}, err
+}
+
+var registryKey = regexp.MustCompile(`^(@[^:\s]+:)?registry$`)
+
+// Addresses returns the registries that the user's .npmrc and the environment name, by the key that each has in an .npmrc. What
+// npm falls back on, or has from other files, is not among them.
+func (n Client) Addresses() (map[string]string, error) {
+	own, err := n.npmrc()
+	if err != nil {
+		return nil, err
+	}
+	if registry := n.setting("registry"); registry != "" {
+		own["registry"] = registry
+	}
+	maps.DeleteFunc(own, func(key, _ string) bool { return !registryKey.MatchString(key) })
+	return own, nil
 }
 
 // setting is an npm setting from the environment.

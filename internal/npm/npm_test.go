@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/themouette/claude-vm/internal/fetch"
 )
 
@@ -45,6 +47,19 @@ func TestWhereTheRegistryComesFrom(t *testing.T) {
 				t.Errorf("got %q, %v; want %q", got.base, err, test.want)
 			}
 		})
+	}
+}
+
+func TestAddresses(t *testing.T) {
+	t.Parallel()
+	c := Client{Env: []string{"PATH=", "NPM_CONFIG_REGISTRY=https://env.test", "REG=rc.test"}, Home: t.TempDir()}
+	write(t, filepath.Join(c.Home, ".npmrc"), "registry=https://rc.test\n@own:registry = https://${REG}/own\n//rc.test/:_authToken=x\n@not:else=y\n", 0o600)
+	got, err := c.Addresses()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]string{"registry": "https://env.test", "@own:registry": "https://rc.test/own"}, got); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -64,7 +64,7 @@ func TestAgentsAndNetwork(t *testing.T) {
 		return string(out)
 	}
 	for name, content := range map[string]string{
-		"ca.pem": authority.pem, ".claude-vm.toml": "[tools]\ngpg = true\n[packages]\nsystem = [\"gnupg\"]\n[vm]\nca_certificates = [\"ca.pem\"]\n",
+		"ca.pem": authority.pem, ".claude-vm.toml": "[tools]\ngpg = true\n[vm]\nca_certificates = [\"ca.pem\"]\n",
 	} {
 		if err := os.WriteFile(filepath.Join(w.project, name), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
