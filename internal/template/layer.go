@@ -79,7 +79,7 @@ func (b *Builder) layers(ctx context.Context, spec Spec, images []lima.Image) (E
 	}
 	base := layer{says: "base", print: print, why: "there is none of this image and these packages",
 		record: Record{
-			Claude: spec.Claude.Version, Home: lima.GuestHome, Images: images, CPUs: b.Lima.Accel.DefaultCPUs(),
+			Claude: spec.Claude.Version, Images: images, CPUs: b.Lima.Accel.DefaultCPUs(),
 			DiskGB: diskGB, SystemGB: diskGB, MemoryGB: buildGB,
 		},
 		build: func(ctx context.Context, draft string, record *Record) error {

@@ -52,7 +52,6 @@ type Record struct {
 	Layer   string    `json:"layer"`  // the fingerprint of what it is made of
 	Disks   []string  `json:"disks"`  // the folders below disks/ that it stands on, its own last
 	Claude  string    `json:"claude"` // the version of Claude Code in it
-	Home    string    `json:"home"`   // the home folder of the guest's user
 
 	Tools map[string]string `json:"tools,omitempty"` // the version of each tool in it
 
