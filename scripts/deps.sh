@@ -9,7 +9,7 @@ aarch64) qemu="qemu-system-arm" ;;
 *) die "no packages are known for $(uname -m)" ;;
 esac
 
-wanted=("$qemu" qemu-utils openssh-client git curl ca-certificates shellcheck tmux)
+wanted=("$qemu" qemu-utils openssh-client git curl ca-certificates shellcheck tmux gnupg openssl)
 # What image.sh needs: mmdebstrap, user namespaces for it, and mke2fs.
 wanted+=(mmdebstrap uidmap e2fsprogs)
 
