@@ -184,12 +184,14 @@ func (l Login) Credentials() ([]byte, error) {
 	return json.Marshal(Login{Tokens: l.Tokens})
 }
 
-// LoginVariables are the variables by which Claude is logged in without a file; the first three hold secrets.
+// LoginSecrets are the variables whose values log Claude in by themselves.
+func LoginSecrets() []string {
+	return []string{"ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"}
+}
+
+// LoginVariables are the variables by which Claude is logged in without a file.
 func LoginVariables() []string {
-	return []string{
-		"ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN",
-		"CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLAUDE_CODE_USE_FOUNDRY",
-	}
+	return append(LoginSecrets(), "CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLAUDE_CODE_USE_FOUNDRY")
 }
 
 // HasLogin says whether an environment logs Claude in.

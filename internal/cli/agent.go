@@ -276,12 +276,9 @@ func guestPath(mounts []mount.Mount, path string) string {
 	return best
 }
 
-// secrets are the variables that hold Claude's login.
-var secrets = []string{"ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"}
-
 // passedOn are the variables that a guest gets from the host without being asked: Claude's login, and what kind of
 // terminal and which time zone a person sits at.
-var passedOn = append(secrets, "ANTHROPIC_BASE_URL", "TERM", "COLORTERM", "LANG", "TZ")
+var passedOn = append(claude.LoginSecrets(), "ANTHROPIC_BASE_URL", "TERM", "COLORTERM", "LANG", "TZ")
 
 // guestEnv returns the variables that the guest's command gets. What was asked for more closely comes later, and so wins.
 func (a *app) guestEnv(p *project.Project, cfg *config.Config) ([]string, error) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/themouette/claude-vm/internal/claude"
 	"github.com/themouette/claude-vm/internal/config"
 	"github.com/themouette/claude-vm/internal/lima"
 	"github.com/themouette/claude-vm/internal/proc"
@@ -115,7 +116,7 @@ func (a *app) spawnKeeper(order []byte) error {
 	defer write.Close()
 	env := slices.DeleteFunc(slices.Clone(a.Env), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
-		return slices.Contains(secrets, name)
+		return slices.Contains(claude.LoginSecrets(), name)
 	})
 	err = proc.Detach(proc.Cmd{Argv: []string{self, keepSpare}, Env: append(env, "CLAUDE_VM_HOME="+folder), Dir: "/"}, read, log, log)
 	if err != nil {
