@@ -12,12 +12,18 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fsnotify/fsnotify"
+
 	"github.com/themouette/claude-vm/internal/proc"
 )
 
-// poll is how often a file is looked at that tells how far a boot has come. A look costs microseconds, and the guest
-// does not notice.
-const poll = 20 * time.Millisecond
+const (
+	// poll is how often something is looked at that ends within moments.
+	poll = 20 * time.Millisecond
+	// glance is how often a guest's console is looked at where the system does not say that it has changed, as on some
+	// shared file systems.
+	glance = 250 * time.Millisecond
+)
 
 // ErrBoot means that a VM did not come up.
 var ErrBoot = errors.New("the VM did not come up")
@@ -33,8 +39,16 @@ func (s *Starting) AwaitSSH(ctx context.Context, marker string) error {
 }
 
 func (s *Starting) awaitMarker(ctx context.Context, marker string) error {
-	tick := time.NewTicker(poll)
+	tick := time.NewTicker(glance)
 	defer tick.Stop()
+	// An event instead of a look now and then: a boot is long, and each look wakes the host.
+	var changed chan fsnotify.Event
+	if watcher, err := fsnotify.NewWatcher(); err == nil {
+		defer watcher.Close()
+		if watcher.Add(s.client.Dir(s.name)) == nil {
+			changed = watcher.Events
+		}
+	}
 	exited := s.proc.Done()
 	var seen int64
 	for {
@@ -46,6 +60,7 @@ func (s *Starting) awaitMarker(ctx context.Context, marker string) error {
 				return s.failure(fmt.Errorf("%w: %w", ErrBoot, err))
 			}
 			return nil // limactl has seen by itself that the guest answers
+		case <-changed:
 		case <-tick.C:
 		}
 		if size := s.client.serialSize(s.name); size == seen {
@@ -161,16 +176,29 @@ func (c *Client) Lend(ctx context.Context, name string, s Socket) error {
 
 var instanceID = regexp.MustCompile(`instance-id: (iid-[0-9]+)`)
 
+// seedTail is how much of the seed disk's end holds the small files; before them come some 20 MB of Lima's programs.
+const seedTail = 1 << 20
+
 // BootID returns the id that Lima gave to this boot of an instance and that it waits to read in the guest. It stands in
 // plain text on the seed disk.
 func (c *Client) BootID(name string) (string, error) {
-	seed, err := os.ReadFile(filepath.Join(c.Dir(name), "cidata.iso"))
+	seed, err := os.Open(filepath.Join(c.Dir(name), "cidata.iso"))
 	if err != nil {
 		return "", err
 	}
-	found := instanceID.FindSubmatch(seed)
-	if found == nil {
-		return "", fmt.Errorf("there is no instance id on the seed disk of %s", name)
+	defer seed.Close()
+	info, err := seed.Stat()
+	if err != nil {
+		return "", err
 	}
-	return string(found[1]), nil
+	for _, from := range []int64{max(0, info.Size()-seedTail), 0} {
+		text, err := io.ReadAll(io.NewSectionReader(seed, from, info.Size()-from))
+		if err != nil {
+			return "", err
+		}
+		if found := instanceID.FindSubmatch(text); found != nil {
+			return string(found[1]), nil
+		}
+	}
+	return "", fmt.Errorf("there is no instance id on the seed disk of %s", name)
 }

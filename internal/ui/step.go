@@ -89,7 +89,11 @@ func (s *Step) end(mark string) {
 
 // animate may come one tick late to its own end; it then finds no step to show.
 func (u *UI) animate(stop <-chan struct{}) {
-	ticker := time.NewTicker(tick)
+	often := tick
+	if !u.o.Terminal {
+		often = 10 * tick // nothing moves
+	}
+	ticker := time.NewTicker(often)
 	defer ticker.Stop()
 	for {
 		select {
