@@ -38,6 +38,6 @@ func rust() Tool {
 	return Tool{
 		Name: "rust", Summary: "Rust's compiler and cargo",
 		Packages: []string{"rustc", "cargo"},
-		Checks:   []string{"rustc --version", "cargo --version", "echo 'fn main() {}' | rustc -o /dev/null -"},
+		Checks:   []string{"rustc --version", "cargo --version", `cd "$(mktemp -d)" && echo 'fn main() {}' | rustc -o main - && ./main`},
 	}
 }
