@@ -19,7 +19,7 @@ var parts = []string{"disk", "kernel", "initrd"}
 var leftovers = []string{"cidata.iso", "cloud-config.yaml", "serial.log", "serialv.log", "serialp.log", "ha.stdout.log", "ha.stderr.log", "ssh.config", "ssh.log"}
 
 // Seal moves the disk of a stopped instance to folder, for good and read-only, and leaves a thin overlay in its place:
-// from then on copies of the instance share that disk and cost some 200 kB each. Apple's framework cannot stack disks,
+// from then on copies of the instance share that disk and cost some 100 kB each. Apple's framework cannot stack disks,
 // and needs not: its copies are clones within the file system. There Seal only clears away what Lima makes anew.
 func (c *Client) Seal(ctx context.Context, name, folder string) error {
 	dir := c.Dir(name)
@@ -56,9 +56,13 @@ func (c *Client) clear(name string) error {
 	return nil
 }
 
+// clusterSize is what a thin disk grows by. A boot writes to a dozen places: with qemu-img's own 64 kB a session begins with
+// some 900 kB on the disk, with 32 kB it is 520 kB, and writing large files is a tenth slower. (16 kB saves no more.)
+const clusterSize = "cluster_size=32k"
+
 func (c *Client) overlay(ctx context.Context, backing, file string) error {
 	err := proc.Run(ctx, proc.Cmd{
-		Argv: []string{"qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", backing, file},
+		Argv: []string{"qemu-img", "create", "-q", "-f", "qcow2", "-o", clusterSize, "-F", "qcow2", "-b", backing, file},
 		Env:  c.Env,
 	})
 	if err != nil {

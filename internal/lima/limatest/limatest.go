@@ -201,13 +201,13 @@ func install(home string) (string, error) {
 
 // qemuImg makes overlays, which name the disk below them.
 func qemuImg(c *call) error {
-	if len(c.args) != 9 || strings.Join(c.args[:7], " ") != "create -q -f qcow2 -F qcow2 -b" {
+	if len(c.args) != 11 || strings.Join(c.args[:9], " ") != "create -q -f qcow2 -o cluster_size=32k -F qcow2 -b" {
 		return errors.New("unknown arguments")
 	}
-	if !exists(c.args[7]) {
-		return fmt.Errorf("could not open %q: no such file", c.args[7])
+	if !exists(c.args[9]) {
+		return fmt.Errorf("could not open %q: no such file", c.args[9])
 	}
-	return os.WriteFile(c.args[8], []byte(overlay+c.args[7]), 0o600)
+	return os.WriteFile(c.args[10], []byte(overlay+c.args[9]), 0o600)
 }
 
 const overlay = "backing file: "
