@@ -34,9 +34,9 @@ image: deps
 env: build lima
 	@scripts/env.sh
 
-# All that CI runs: the quick tests, then the real limactl, QEMU, Debian and Claude Code.
+# All that CI runs.
 test: lint build lima
-	@set -e; env=$$(scripts/env.sh); eval "$$env"; CLAUDE_VM_TEST_REAL=1 $(GO) test -timeout 80m -p 1 ./...
+	@set -e; env=$$(scripts/env.sh); eval "$$env"; GO="$(GO)" scripts/test.sh
 
 demo: build lima
 	@set -e; env=$$(scripts/env.sh); eval "$$env"; scripts/demo.sh

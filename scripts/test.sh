@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# All that CI runs: the quick tests, then those with the real limactl, QEMU, Debian and Claude Code. Expects what env.sh
+# prints. A VM with all tools keeps one core busy for as long as all other VMs together, and so has a state of its own.
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+cd "$repo"
+go=${GO:-go}
+export CLAUDE_VM_TEST_REAL=1
+mapfile -t quick < <("$go" list ./... | grep -v '/test/e2e$')
+"$go" test -timeout 20m -p 1 "${quick[@]}"
+
+CLAUDE_VM_TEST_HOME=${CLAUDE_VM_TEST_HOME:-$cache/e2e}-tools "$go" test -timeout 60m -run '^TestTools$' ./test/e2e &
+trap 'kill $! 2>/dev/null || true' EXIT
+code=0
+"$go" test -timeout 60m -skip '^TestTools$' ./test/e2e || code=$?
+wait $! || code=$?
+exit $code
