@@ -21,10 +21,13 @@ claude_vm_folder() {
 }
 for ((i = 0; i < ${#FILES[@]}; i += 3)); do
 	claude_vm_folder "${FILES[i]}"
-	mode=${FILES[i + 1]}
-	if [ ! -e "${FILES[i]}" ] && [ "$mode" = 600 ]; then mode=; fi # it will be made so
+	mode=${FILES[i + 1]} change=
+	if [ -e "${FILES[i]}" ] || ((8#$mode & 8#111)); then change=1; fi # otherwise the mask makes it so
+	printf -v mask %03o $((8#777 & ~8#$mode))
+	umask "$mask"
 	printf %s "${FILES[i + 2]}" >"${FILES[i]}"
-	if [ -n "$mode" ]; then chmod "$mode" -- "${FILES[i]}"; fi
+	umask 077
+	if [ -n "$change" ]; then chmod "$mode" -- "${FILES[i]}"; fi
 done
 for ((i = 0; i < ${#MERGE[@]}; i += 2)); do
 	claude_vm_folder "${MERGE[i]}"

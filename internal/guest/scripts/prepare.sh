@@ -7,6 +7,7 @@ set -euo pipefail
 umask 077
 cd
 
+mkdir -p .claude .claude-vm .config/git # where an outfit writes: now nobody waits for it
 for point in "${POINTS[@]}"; do
 	(umask 022 && mkdir -p -- "$point" 2>/dev/null) || true # outside the home folder root does it
 done
