@@ -40,7 +40,7 @@ func TestTools(t *testing.T) {
 		t.Logf("claude-vm %q took %.1f s", args, time.Since(begin).Seconds())
 		return out.String(), err
 	}
-	if _, err := run(25*time.Minute, "setup", "--all"); err != nil {
+	if _, err := run(40*time.Minute, "setup", "--all"); err != nil {
 		t.Fatal(err)
 	}
 	defer func() {
@@ -70,7 +70,7 @@ func TestTools(t *testing.T) {
 		}
 		args = append(args, "--env", "NPM_CONFIG_CAFILE="+file)
 	}
-	out, err := run(15*time.Minute, append(args, "shell", "bash", "tools.sh")...)
+	out, err := run(20*time.Minute, append(args, "shell", "bash", "tools.sh")...)
 	if err != nil {
 		t.Error(err)
 	}
