@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/creack/pty"
+	"github.com/google/go-cmp/cmp"
+	"github.com/hinshun/vt10x"
 	"github.com/rogpeppe/go-internal/testscript"
 	"go.yaml.in/yaml/v3"
 	"golang.org/x/sys/unix"
@@ -65,6 +67,7 @@ func TestScript(t *testing.T) {
 			"reap":        reap,
 			"await":       await,
 			"terminal":    terminal,
+			"screen":      screen,
 			"repository":  world.repository,
 			"instances":   instances,
 			"order":       order,
@@ -306,19 +309,46 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 // terminal CODE FILE PROGRAM ARG… runs a program on a terminal of 24 lines and 100 columns. Each line of the file is
 // "what has to appear => what is typed then". What appeared is standard output for the next commands.
 func terminal(ts *testscript.TestScript, _ bool, args []string) {
-	dialogue := ts.ReadFile(args[1])
+	text, err := onTerminal(ts, pty.Winsize{Rows: 24, Cols: 100}, ts.ReadFile(args[1]), args[2:])
+	fmt.Fprintf(ts.Stdout(), "%s", text)
+	checkCode(ts, args[0], err)
+}
+
+// screen CODE FILE PROGRAM ARG… runs a program on a terminal of 80 columns and 24 rows. What that shows in the end must be
+// what FILE says, where what differs from run to run has a name.
+func screen(ts *testscript.TestScript, _ bool, args []string) {
+	size := pty.Winsize{Rows: 24, Cols: 80}
+	text, err := onTerminal(ts, size, "", args[2:])
+	checkCode(ts, args[0], err)
+	shown := vt10x.New(vt10x.WithSize(int(size.Cols), int(size.Rows)))
+	_, err = shown.Write(text)
+	ts.Check(err)
+	got := shown.String()
+	for _, moving := range []struct{ pattern, still string }{
+		{` +(\n|$)`, "\n"}, {`\b\d+\.\ds\b`, "0.0s"}, {`\d+ [A-Z]\w+ \d{4}, \d\d:\d\d`, "DATE"},
+		{`_[0-9a-f]{8}\b`, "_ID"}, {regexp.QuoteMeta(ts.Getenv("CLAUDE_VM_HOME")), "$$STATE"},
+	} {
+		got = regexp.MustCompile(moving.pattern).ReplaceAllString(got, moving.still)
+	}
+	if got, want := strings.TrimSpace(got), strings.TrimSpace(ts.ReadFile(args[1])); got != want {
+		ts.Fatalf("the screen shows\n%s\n%s", got, cmp.Diff(want, got))
+	}
+}
+
+// onTerminal runs a program on a terminal, and returns what it wrote there.
+func onTerminal(ts *testscript.TestScript, size pty.Winsize, dialogue string, argv []string) ([]byte, error) {
 	env := append(environ(ts), "TERM=xterm")
-	path, err := exec.LookPath(args[2])
+	path, err := exec.LookPath(argv[0])
 	ts.Check(err)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, path, args[3:]...)
+	cmd := exec.CommandContext(ctx, path, argv[1:]...)
 	cmd.Dir, cmd.Env = ts.MkAbs("."), env
-	tty, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: 100})
+	tty, err := pty.StartWithSize(cmd, &size)
 	ts.Check(err)
 	defer tty.Close()
 	var mu sync.Mutex
-	var screen bytes.Buffer
+	var written bytes.Buffer
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
@@ -326,7 +356,7 @@ func terminal(ts *testscript.TestScript, _ bool, args []string) {
 		for {
 			n, err := tty.Read(chunk)
 			mu.Lock()
-			screen.Write(chunk[:n])
+			written.Write(chunk[:n])
 			mu.Unlock()
 			if err != nil {
 				return
@@ -343,12 +373,12 @@ func terminal(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Check(err)
 		for found := -1; found < 0; time.Sleep(10 * time.Millisecond) {
 			mu.Lock()
-			found = bytes.Index(screen.Bytes()[seen:], []byte(expected))
+			found = bytes.Index(written.Bytes()[seen:], []byte(expected))
 			mu.Unlock()
 			if found >= 0 {
 				seen += found + len(expected)
 			} else if ctx.Err() != nil {
-				ts.Fatalf("%q did not appear in\n%s", expected, screen.String())
+				ts.Fatalf("%q did not appear in\n%s", expected, written.String())
 			}
 		}
 		_, err = tty.WriteString(typed)
@@ -356,8 +386,7 @@ func terminal(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	err = cmd.Wait()
 	<-read
-	fmt.Fprint(ts.Stdout(), screen.String())
-	checkCode(ts, args[0], err)
+	return written.Bytes(), err
 }
 
 // instances KIND… checks which instances there are, by the beginnings of their names, and that none of them runs. With !
