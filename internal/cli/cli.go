@@ -138,7 +138,7 @@ what follows -- goes to Claude in any case.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{cmd.CommandPath(), err} })
 	a.flags.register(root.PersistentFlags())
 	root.AddCommand(
-		a.agentCommand(), a.setupCommand(), a.shellCommand(),
+		a.agentCommand(), a.setupCommand(), a.shellCommand(), a.execCommand(), a.attachCommand(), a.stopCommand(),
 		a.infoCommand(), a.trustCommand(), a.listCommand(), a.psCommand(), a.cleanCommand(), a.cleanAllCommand(), a.gcCommand(),
 		a.configCommand(), a.loginCommand(), a.doctorCommand(), a.benchCommand(), a.updateCommand(), a.versionCommand(), a.keepSpareCommand(),
 	)

@@ -1,10 +1,14 @@
 package cli
 
 import (
+	"math"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/themouette/claude-vm/internal/ui"
 )
 
 // complete says what a shell may offer for arguments and values of flags. Where nothing is said it offers nothing: what
@@ -22,6 +26,12 @@ func (a *app) complete(root *cobra.Command) {
 		switch cmd.Name() {
 		case "shell", "validate":
 			cmd.ValidArgsFunction = files
+		case "exec":
+			cmd.ValidArgsFunction = a.sessionNames(1, cobra.ShellCompDirectiveDefault)
+		case "attach":
+			cmd.ValidArgsFunction = a.sessionNames(1, cobra.ShellCompDirectiveNoFileComp)
+		case "stop":
+			cmd.ValidArgsFunction = a.sessionNames(math.MaxInt, cobra.ShellCompDirectiveNoFileComp)
 		case "agent":
 			cmd.Flags().SetInterspersed(false) // behind the first word no flag is ours
 		}
@@ -45,6 +55,24 @@ func (a *app) variables(*cobra.Command, []string, string) ([]cobra.Completion, c
 		names = append(names, name)
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// sessionNames are those of the sessions that are running, for so many arguments. What comes after them, or after a --, is
+// completed as the directive says.
+func (a *app) sessionNames(arguments int, after cobra.ShellCompDirective) cobra.CompletionFunc {
+	return func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if len(args) >= arguments || slices.Contains(a.Args[:len(a.Args)-1], "--") { // cobra does not tell of the --
+			return nil, after
+		}
+		all, _ := a.sessions()
+		var names []cobra.Completion
+		for _, e := range all {
+			if !slices.Contains(args, e.Name) {
+				names = append(names, cobra.CompletionWithDesc(e.Name, ui.Sanitize(e.Command+" in "+e.Dir)))
+			}
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}
 }
 
 // completing turns the question of a shell about a command line that is Claude's by now into one about Claude's

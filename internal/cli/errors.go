@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"syscall"
 
 	"github.com/themouette/claude-vm/internal/config"
 	"github.com/themouette/claude-vm/internal/fetch"
@@ -25,16 +26,16 @@ import (
 // The exit codes of our own. A guest command's code is passed on as it is; these lie where few programs have theirs, at
 // the numbers that sysexits(3) gives to such causes.
 const (
-	codeFailure    = 1
-	codeUsage      = 2
-	codeNoTemplate = 66
-	codeHost       = 69
-	codeVM         = 70
-	codeBusy       = 75
-	codeDownload   = 76
-	codeRefused    = 77
-	codeNoLogin    = 78
-	codeSignal     = 128
+	codeFailure  = 1
+	codeUsage    = 2
+	codeMissing  = 66
+	codeHost     = 69
+	codeVM       = 70
+	codeBusy     = 75
+	codeDownload = 76
+	codeRefused  = 77
+	codeNoLogin  = 78
+	codeSignal   = 128
 )
 
 const exitCodeHelp = `
@@ -42,7 +43,7 @@ Exit codes:
   0    success; agent and shell end with the code of their command
   1    any other failure
   2    wrong usage or configuration
-  66   the project has no template yet
+  66   the project has no template yet, or there is no such session
   69   the host lacks something: Lima, QEMU, git, an agent to forward, disk space, a guest image
   70   the VM did not start, or was lost
   75   another claude-vm is at work on the same thing
@@ -76,6 +77,10 @@ var errNoSpace = errors.New("too little disk space")
 func (a *app) fail(err error) int {
 	if code, ok := errors.AsType[exitCode](err); ok {
 		return int(code)
+	}
+	if errors.Is(err, session.ErrStopped) {
+		a.ui.Warn("%v", err)
+		return codeSignal + int(syscall.SIGTERM)
 	}
 	if signal, ok := errors.AsType[Interrupted](err); ok {
 		a.ui.Warn("%v", err) // and, if it went wrong, what was left to clean up
@@ -144,7 +149,7 @@ func knownErrors() []knownError {
 		{mount.ErrConflict, codeUsage, ""},
 		{network.ErrCertificates, codeUsage, "vm.ca_certificates names PEM files with certificates and nothing else in them"},
 		{session.ErrShrink, codeUsage, "for a smaller disk build the template anew: claude-vm setup --disk N"},
-		{template.ErrNone, codeNoTemplate, "build it with: claude-vm setup"},
+		{template.ErrNone, codeMissing, "build it with: claude-vm setup"},
 		{lima.ErrNoLima, codeHost, "install Lima: " + installLima(runtime.GOOS)},
 		{lima.ErrOldLima, codeHost, "update Lima: " + installLima(runtime.GOOS)},
 		{lima.ErrNoQEMU, codeHost, "install QEMU, on Debian and Ubuntu: sudo apt-get install qemu-system qemu-utils"},
@@ -175,6 +180,10 @@ func knownErrors() []knownError {
 		{fetch.ErrNotFound, codeDownload, "see claude.version, claude.source and the versions below tools in the configuration"},
 		{lima.ErrBoot, codeVM, "claude-vm doctor shows what may be missing; --verbose shows Lima's log"},
 		{session.ErrLost, codeVM, ""},
+		{session.ErrEnded, codeVM, ""},
+		{session.ErrStuck, codeBusy, "the claude-vm that has it does not react: end that one (claude-vm ps shows its PID), and the next command removes the VM"},
+		{errNoSession, codeMissing, "claude-vm ps shows the sessions that are running"},
+		{errManySessions, codeUsage, "name one of them; the last part of the name will do"},
 		{lima.ErrShare, codeUsage, "rename it, or choose another vm.mount_type"},
 		{lima.ErrPort, codeHost, "another program, or another session, listens there: choose another host port"},
 		{ui.ErrNotInteractive, codeUsage, ""},

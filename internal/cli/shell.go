@@ -25,7 +25,7 @@ blanks or shell syntax in it is run by the guest's shell.`,
 				switch {
 				case len(args) == 0:
 					return guest.Session{Mode: guest.Shell}
-				case len(args) == 1 && strings.ContainsAny(args[0], " \t\n|&;<>()$`\\\"'*?[]{}~#=%!"):
+				case isLine(args):
 					return guest.Session{Mode: guest.Line, Command: args}
 				}
 				return guest.Session{Mode: guest.Exec, Command: args}
@@ -34,4 +34,9 @@ blanks or shell syntax in it is run by the guest's shell.`,
 	}
 	cmd.Flags().SetInterspersed(false)
 	return cmd
+}
+
+// isLine says whether a command is one line for the guest's shell.
+func isLine(args []string) bool {
+	return len(args) == 1 && strings.ContainsAny(args[0], " \t\n|&;<>()$`\\\"'*?[]{}~#=%!")
 }

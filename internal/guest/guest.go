@@ -290,9 +290,12 @@ func (s Session) Files() []File {
 		files = append(files, script.files(path, "")...)
 		scripts = append(scripts, script.Name, s.Home+"/"+path, flag(script.Phase != nil && script.Phase.ContinueOnError))
 	}
-	return append(files, File{Path: folder + "session", Mode: "600", Content: render("session.sh",
-		one("claude_vm_dir", s.Dir), many("claude_vm_env", s.Env), many("claude_vm_scripts", scripts),
-		one("claude_vm_mode", string(s.Mode)), many("claude_vm_command", s.Command))})
+	return append(files,
+		File{Path: folder + "join", Mode: "600", Content: render("join.sh", one("claude_vm_dir", s.Dir), many("claude_vm_env", s.Env))},
+		// The last one: where it is, all others are.
+		File{Path: folder + "session", Mode: "600", Content: render("session.sh",
+			one("claude_vm_join", s.Home+"/"+folder+"join"), many("claude_vm_scripts", scripts),
+			one("claude_vm_mode", string(s.Mode)), many("claude_vm_command", s.Command))})
 }
 
 // jobs is the control group that everything belongs to that a session starts, whoever it runs as.

@@ -98,7 +98,7 @@ func (c *Client) onSerial(name, text string) bool {
 
 // connect makes the connection that all commands to an instance share, unless Lima has made it.
 func (c *Client) connect(ctx context.Context, name string) error {
-	if _, err := os.Stat(filepath.Join(c.Dir(name), "ssh.sock")); err == nil {
+	if c.Connected(name) {
 		return nil
 	}
 	log := filepath.Join(c.Dir(name), "ssh.log") // the connection lives on in the background, and would hold our stderr
@@ -108,6 +108,12 @@ func (c *Client) connect(ctx context.Context, name string) error {
 		return fmt.Errorf("connecting to the VM: %w\n%s", err, bytes.TrimSpace(text))
 	}
 	return nil
+}
+
+// Connected says whether there is the connection that all commands to an instance share.
+func (c *Client) Connected(name string) bool {
+	_, err := os.Stat(filepath.Join(c.Dir(name), "ssh.sock"))
+	return err == nil
 }
 
 // ssh is a call of ssh with the configuration that Lima writes for the instance.

@@ -115,7 +115,7 @@ func (r *Runner) keep(ctx context.Context, o order, spare *vm, record template.R
 	if err != nil {
 		return failed, nil, err
 	}
-	asked, closeDoor, err := r.listen(spare.name)
+	asked, closeDoor, err := listen(r.spareDoor(spare.name))
 	if err != nil {
 		return failed, nil, err
 	}
@@ -264,15 +264,15 @@ func (r *Runner) outlook(ctx context.Context, o order, name string, record templ
 	return ""
 }
 
-// visitor is somebody at a keeper's door, and what it wants.
+// visitor is somebody at an owner's door, and what it wants.
 type visitor struct {
 	request
 	conn *net.UnixConn
 }
 
-// listen opens a spare's door.
-func (r *Runner) listen(name string) (asked <-chan visitor, closeDoor func(), err error) {
-	door, err := net.ListenUnix("unix", &net.UnixAddr{Name: r.socket(name), Net: "unix"})
+// listen opens a door.
+func listen(path string) (asked <-chan visitor, closeDoor func(), err error) {
+	door, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
 		return nil, nil, err
 	}

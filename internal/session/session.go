@@ -81,9 +81,16 @@ type Runner struct {
 // Run runs a session from its beginning to its end. The code is that of the guest's command; the error says that it never
 // came to that, or that the VM was lost.
 func (r *Runner) Run(ctx context.Context, spec Spec) (code int, err error) {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	defer func() {
+		if errors.Is(context.Cause(ctx), ErrStopped) && !errors.Is(err, ErrStopped) {
+			err = errors.Join(ErrStopped, err) // it fails in many ways
+		}
+	}()
 	step := r.UI.Step("starting a VM")
 	defer step.Fail()
-	vm, err := r.bringUp(ctx, spec, step)
+	vm, err := r.bringUp(ctx, spec, step, stop)
 	defer func() { err = errors.Join(err, vm.destroy(ctx)) }()
 	r.sayScripts(spec.Command.Scripts, err)
 	if err != nil {
@@ -142,10 +149,10 @@ func (r *Runner) lost(ctx context.Context, name string) bool {
 
 // bringUp makes a session VM that is ready for its command. Read from top to bottom it is what happens at each start. The VM
 // that it returns, with an error too, is to be destroyed.
-func (r *Runner) bringUp(ctx context.Context, spec Spec, step *ui.Step) (*vm, error) {
-	vm, err := r.claim(ctx, spec)
+func (r *Runner) bringUp(ctx context.Context, spec Spec, step *ui.Step, stop context.CancelCauseFunc) (*vm, error) {
+	vm, err := r.claim(ctx, spec, stop)
 	if vm == nil {
-		vm, err = r.start(ctx, spec, step)
+		vm, err = r.start(ctx, spec, step, stop)
 	}
 	if err != nil {
 		return vm, err
@@ -164,13 +171,16 @@ func (r *Runner) bringUp(ctx context.Context, spec Spec, step *ui.Step) (*vm, er
 }
 
 // start boots a new VM.
-func (r *Runner) start(ctx context.Context, spec Spec, step *ui.Step) (*vm, error) {
+func (r *Runner) start(ctx context.Context, spec Spec, step *ui.Step, stop context.CancelCauseFunc) (*vm, error) {
 	vm, err := r.own(template.NewName(template.Session, spec.Project.Name(), template.Random()))
 	if err != nil {
 		return vm, err
 	}
 	record, machine, err := r.copyTemplate(ctx, vm.name, template.Session, spec.Shape, spec.Label)
 	if err != nil {
+		return vm, err
+	}
+	if err := vm.openDoor(stop); err != nil {
 		return vm, err
 	}
 	step.Detail("booting")
@@ -185,6 +195,7 @@ type vm struct {
 	name    string
 	owner   *state.Lock
 	waiting *lima.Waiting // the shell that becomes the session, in a VM that was a spare
+	gone    func()        // tells whoever has asked for the VM's end; nil: nobody can
 }
 
 // own makes the name of a VM ours. Whoever finds the VM without this lock knows that its owner is gone.
@@ -197,6 +208,9 @@ func (r *Runner) own(name string) (*vm, error) {
 func (v *vm) destroy(ctx context.Context) error {
 	if v.owner == nil {
 		return nil
+	}
+	if v.gone != nil {
+		defer v.gone()
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
 	defer cancel()

@@ -34,7 +34,7 @@ type Standby struct {
 	Spawn func(order []byte) error
 }
 
-// request is what is asked of a keeper. Its answer is one byte with the files, or the end of the connection.
+// request is what is asked of the owner of a VM. Its answer is one byte with the files, or the end of the connection.
 type request struct {
 	Discard bool   `json:"discard,omitempty"` // the end of the connection means that the VM is gone
 	Claim   string `json:"claim,omitempty"`   // the fingerprint of the session that wants it
@@ -43,7 +43,8 @@ type request struct {
 // patience is how long a keeper may take to answer a claim. A cold start is the alternative.
 const patience = time.Second
 
-func (r *Runner) socket(name string) string { return filepath.Join(r.Lima.Dir(name), "spare.sock") }
+// spareDoor is where a spare's keeper listens.
+func (r *Runner) spareDoor(name string) string { return filepath.Join(r.Lima.Dir(name), "spare.sock") }
 
 // fingerprint names all that a spare has in common with the sessions that can use it.
 func (r *Runner) fingerprint(s Shape, of template.Record) (string, error) {
@@ -78,7 +79,7 @@ func (r *Runner) fingerprint(s Shape, of template.Record) (string, error) {
 }
 
 // claim returns a spare that fits, made ready for the session's command, or nil if there is none.
-func (r *Runner) claim(ctx context.Context, spec Spec) (*vm, error) {
+func (r *Runner) claim(ctx context.Context, spec Spec, stop context.CancelCauseFunc) (*vm, error) {
 	if r.Standby.Count == 0 {
 		return nil, nil
 	}
@@ -93,6 +94,9 @@ func (r *Runner) claim(ctx context.Context, spec Spec) (*vm, error) {
 		}
 		spare.Kind, spare.Created, spare.Command, spare.PID = template.Session, time.Now().UTC(), spec.Label, os.Getpid()
 		if err := template.WriteRecord(r.Lima, spare.Name, spare.Record); err != nil {
+			return vm, err
+		}
+		if err := vm.openDoor(stop); err != nil {
 			return vm, err
 		}
 		r.MarkUsed(spec.Template)
@@ -130,7 +134,7 @@ func outfit(spec Spec) guest.Outfit {
 
 // takeOver gets a spare from its keeper.
 func (r *Runner) takeOver(name, fits string) (*vm, error) {
-	conn, err := r.ask(name, request{Claim: fits})
+	conn, err := ask(r.spareDoor(name), request{Claim: fits})
 	if err != nil {
 		return nil, err
 	}
@@ -156,8 +160,9 @@ func (r *Runner) takeOver(name, fits string) (*vm, error) {
 	return v, nil
 }
 
-func (r *Runner) ask(name string, what request) (*net.UnixConn, error) {
-	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: r.socket(name), Net: "unix"})
+// ask knocks at a door and says what is wanted.
+func ask(door string, what request) (*net.UnixConn, error) {
+	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: door, Net: "unix"})
 	if err != nil {
 		return nil, err
 	}
@@ -201,7 +206,7 @@ func (r *Runner) Discard(ctx context.Context, of func(templateName string) bool)
 			continue
 		}
 		asked.Go(func() {
-			conn, err := r.ask(spare.Name, request{Discard: true})
+			conn, err := ask(r.spareDoor(spare.Name), request{Discard: true})
 			if err != nil {
 				return // nobody keeps it: whoever sweeps finds it
 			}

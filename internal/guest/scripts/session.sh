@@ -2,20 +2,13 @@
 # What a session runs: the runtime scripts and then the command, all in this one shell. bash reads it as a login shell,
 # or in the place of ~/.bashrc when a person is going to type.
 #
-# claude_vm_dir      the working directory
-# claude_vm_env      NAME=value of each variable to export
+# claude_vm_join     the path of join.sh, which knows the variables and the working directory
 # claude_vm_scripts  name and path of each runtime script, and 1 if its failure is let pass
 # claude_vm_mode     exec: the command is an argument vector; line: a line for this shell; shell: a person types
 # claude_vm_command  the command
 # shellcheck disable=SC2154 # they are set in front of this text
-if [ "$claude_vm_mode" = shell ]; then
-	for claude_vm_file in /etc/profile ~/.profile; do
-		# shellcheck disable=SC1090
-		if [ -r "$claude_vm_file" ]; then source "$claude_vm_file"; fi
-	done
-fi
-if [ ${#claude_vm_env[@]} -gt 0 ]; then export -- "${claude_vm_env[@]}"; fi
-if [ -z "${claude_vm_done:-}" ]; then cd -- "$claude_vm_dir" || exit; fi
+# shellcheck disable=SC1090
+source "$claude_vm_join"
 
 # claude_vm_check takes note of the end of a runtime script.
 claude_vm_check() {
@@ -51,6 +44,9 @@ while ((claude_vm_done * 3 < ${#claude_vm_scripts[@]})); do
 done
 exec {claude_vm_out}>&-
 export -n claude_vm_done
+
+# Whoever joins the session gets what the runtime scripts have exported, once it is there as a whole.
+export -p >|"${claude_vm_join%/*}/exported" && : >|"${claude_vm_join%/*}/exported-all"
 
 case $claude_vm_mode in
 exec) exec -- "${claude_vm_command[@]}" ;;

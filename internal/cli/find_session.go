@@ -1,0 +1,106 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/themouette/claude-vm/internal/project"
+	"github.com/themouette/claude-vm/internal/template"
+	"github.com/themouette/claude-vm/internal/ui"
+)
+
+var errNoSession = errors.New("no such session is running")
+
+// errManySessions means that it is not clear which session is meant.
+var errManySessions = errors.New("more than one session could be meant")
+
+// sessionHelp says how the commands that take one let a session be named.
+const sessionHelp = `SESSION is the name of a session as claude-vm ps shows it, a part of it, such as its last one, the name
+of its project, or a folder in that. Without it the session is meant that runs in the project you are in.`
+
+// sessions returns the sessions that are running, those included that still boot.
+func (a *app) sessions() ([]template.Entry, error) {
+	store := a.look()
+	entries, err := store.List(template.Session)
+	return slices.DeleteFunc(entries, func(e template.Entry) bool { return e.Kind == "" || !store.Owned(e.Name) }), err
+}
+
+// findSession returns the one session that a word means, or none: the one of the project that we are in.
+func (a *app) findSession(ctx context.Context, word string) (template.Entry, error) {
+	all, err := a.sessions()
+	if err != nil {
+		return template.Entry{}, err
+	}
+	found, what := named(all, word), ui.Sanitize(word)
+	if word == "" || word == "." || word == ".." || strings.ContainsRune(word, filepath.Separator) {
+		root, err := a.projectRoot(ctx, a.path(word))
+		switch {
+		case err == nil:
+			found, what = a.inProject(ctx, all, root), ui.Sanitize(root)
+		case word == "" || !errors.Is(err, project.ErrGone):
+			return template.Entry{}, err
+		}
+	}
+	switch len(found) {
+	case 0:
+		return template.Entry{}, fmt.Errorf("%w: %s", errNoSession, what)
+	case 1:
+		return found[0], nil
+	}
+	list := ""
+	for _, e := range found {
+		list += fmt.Sprintf("\n%s, %s in %s, begun %s", e.Name, ui.Sanitize(e.Command), ui.Sanitize(e.Dir), ago(e.Created))
+	}
+	return template.Entry{}, fmt.Errorf("%w by %s:%s", errManySessions, what, list)
+}
+
+// inProject returns the sessions of a working tree.
+func (a *app) inProject(ctx context.Context, all []template.Entry, root string) []template.Entry {
+	return pick(all, func(e template.Entry) bool {
+		its, err := a.projectRoot(ctx, e.Dir)
+		return err == nil && its == root
+	})
+}
+
+// named returns the sessions that a word can mean. What it says exactly counts more than what it is a part of.
+func named(all []template.Entry, word string) []template.Entry {
+	if word == "" {
+		return nil
+	}
+	for _, fits := range []func(template.Entry) bool{
+		func(e template.Entry) bool { return e.Name == word },
+		func(e template.Entry) bool { return strings.HasSuffix(e.Name, "_"+word) },
+		func(e template.Entry) bool { return filepath.Base(e.Project) == word || filepath.Base(e.Dir) == word },
+		func(e template.Entry) bool { return strings.Contains(e.Name, word) },
+	} {
+		if found := pick(all, fits); len(found) > 0 {
+			return found
+		}
+	}
+	return nil
+}
+
+func pick(all []template.Entry, fits func(template.Entry) bool) (found []template.Entry) {
+	for _, e := range all {
+		if fits(e) {
+			found = append(found, e)
+		}
+	}
+	return found
+}
+
+// projectRoot returns the top of the working tree that a folder belongs to. No VM is to see it, so that any will do.
+func (a *app) projectRoot(ctx context.Context, dir string) (string, error) {
+	if !filepath.IsAbs(dir) {
+		return "", project.ErrGone
+	}
+	p, err := project.Find(ctx, a.git(), dir, project.Options{Home: a.Home, AllowHome: true})
+	if err != nil {
+		return "", err
+	}
+	return p.Root, nil
+}

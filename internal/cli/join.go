@@ -1,0 +1,82 @@
+package cli
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/themouette/claude-vm/internal/session"
+)
+
+func (a *app) execCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "exec [session] -- command [argument…]",
+		Short: "Run a command in the VM of a running session",
+		Long: `Run a command in the VM of a running session, in the session's folder and with its variables.
+
+` + sessionHelp + `
+
+Several words are a command and its arguments, passed on exactly as they are. One word with
+blanks or shell syntax in it is run by the guest's shell. What the command leaves in the
+background goes on until the session ends.`,
+		Example: `  claude-vm exec -- git status
+  claude-vm exec my-proj -- "make test | tail"
+  claude-vm exec 1f2e3d4c npm run dev`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			word := ""
+			if cmd.ArgsLenAtDash() != 0 && len(args) > 0 {
+				word, args = args[0], args[1:]
+			}
+			if len(args) > 0 && args[0] == "--" && cmd.ArgsLenAtDash() != 0 {
+				args = args[1:]
+			}
+			if len(args) == 0 {
+				return usageError{cmd.CommandPath(), errors.New("there is no command to run; for a shell there is claude-vm attach")}
+			}
+			if isLine(args) {
+				args = []string{"bash", "-c", args[0]}
+			}
+			return a.join(cmd.Context(), word, args)
+		},
+	}
+	cmd.Flags().SetInterspersed(false)
+	return cmd
+}
+
+func (a *app) attachCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "attach [session]",
+		Short: "Open a shell in the VM of a running session",
+		Long: `Open a shell in the VM of a running session, in the session's folder and with its variables. The
+session goes on when the shell ends, and the shell ends with the session.
+
+` + sessionHelp,
+		Example: "  claude-vm attach\n  claude-vm attach my-proj",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.join(cmd.Context(), append(args, "")[0], nil)
+		},
+	}
+}
+
+// join runs a command, or without one a shell, in the session that a word means.
+func (a *app) join(ctx context.Context, word string, command []string) error {
+	a.tidy(ctx)
+	e, err := a.findSession(ctx, word)
+	if err != nil {
+		return err
+	}
+	defer keepTerminal(a.Stdin)()
+	runner := session.Runner{Store: *a.look(), UI: a.ui}
+	code, err := runner.Join(ctx, e.Name, session.Joining{
+		Command: command, TTY: isTerminal(a.Stdin) && isTerminal(a.Stdout), Stdin: a.Stdin, Stdout: a.Stdout, Stderr: a.Stderr,
+	})
+	if err != nil {
+		return err
+	}
+	if code != 0 {
+		return exitCode(code)
+	}
+	return nil
+}

@@ -1,0 +1,74 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"github.com/themouette/claude-vm/internal/session"
+	"github.com/themouette/claude-vm/internal/template"
+	"github.com/themouette/claude-vm/internal/ui"
+)
+
+func (a *app) stopCommand() *cobra.Command {
+	var all bool
+	cmd := &cobra.Command{
+		Use:   "stop [session…]",
+		Short: "End running sessions",
+		Long: `End running sessions, as if each had been told so in its own terminal: Claude's login is kept, and the VM is gone when
+this returns.
+
+` + sessionHelp,
+		Example: "  claude-vm stop\n  claude-vm stop my-proj\n  claude-vm stop --all",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if all && len(args) > 0 {
+				return usageError{cmd.CommandPath(), errors.New("--all leaves nothing to choose: name sessions, or say --all")}
+			}
+			ctx := cmd.Context()
+			a.tidy(ctx)
+			var doomed []template.Entry
+			var err error
+			if all {
+				if doomed, err = a.sessions(); err != nil {
+					return err
+				}
+				if len(doomed) == 0 {
+					return a.print("No session is running\n")
+				}
+			} else if len(args) == 0 {
+				args = []string{""}
+			}
+			for _, word := range args {
+				e, err := a.findSession(ctx, word)
+				if err != nil {
+					return err
+				}
+				doomed = append(doomed, e)
+			}
+			runner := session.Runner{Store: *a.look(), UI: a.ui}
+			step := a.ui.Step("stopping")
+			defer step.Fail()
+			failures := make([]error, len(doomed))
+			var stopping sync.WaitGroup
+			for i, e := range doomed {
+				stopping.Go(func() { failures[i] = runner.Stop(ctx, e.Name) })
+			}
+			stopping.Wait()
+			for i, e := range doomed {
+				if failures[i] == nil {
+					failures[i] = a.print("stopped %s (%s)\n", e.Name, ui.Sanitize(e.Dir))
+				} else {
+					failures[i] = fmt.Errorf("stopping %s: %w", e.Name, failures[i])
+				}
+			}
+			if err = errors.Join(failures...); err == nil {
+				step.Done()
+			}
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&all, "all", false, "end all sessions")
+	return cmd
+}

@@ -1,0 +1,22 @@
+#!/bin/bash
+# What every shell of a session begins with: session.sh sources it. One that joins the session later reads it in the place of
+# ~/.bashrc, if a person is going to type, and otherwise gets the command to run as its arguments.
+#
+# claude_vm_dir  the working directory
+# claude_vm_env  NAME=value of each variable to export
+# shellcheck disable=SC2154 # they are set in front of this text
+if [[ $- = *i* ]]; then
+	for claude_vm_file in /etc/profile ~/.profile; do
+		# shellcheck disable=SC1090
+		if [ -r "$claude_vm_file" ]; then source "$claude_vm_file"; fi
+	done
+fi
+claude_vm_term=${TERM:-}
+if [ ${#claude_vm_env[@]} -gt 0 ]; then export -- "${claude_vm_env[@]}"; fi
+if [ -z "${claude_vm_mode:-}" ]; then # it is not the session itself
+	# shellcheck disable=SC1090
+	if [ -e ~/.claude-vm/exported-all ]; then source ~/.claude-vm/exported 2>/dev/null; fi
+	if [ -t 0 ]; then export TERM="$claude_vm_term"; fi
+fi
+if [ -z "${claude_vm_done:-}" ]; then cd -- "$claude_vm_dir" || exit; fi
+if [ $# -gt 0 ]; then exec -- "$@"; fi
