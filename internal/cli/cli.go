@@ -93,7 +93,10 @@ func Main(ctx context.Context, p Process) int {
 	root.SetOut(p.Stdout)
 	root.SetErr(p.Stderr)
 	if err := root.ExecuteContext(ctx); err != nil {
-		return a.fail(errors.Join(context.Cause(ctx), err)) // what a signal has ended fails in many ways
+		if cause := context.Cause(ctx); !errors.Is(err, cause) {
+			err = errors.Join(cause, err) // what a signal has ended fails in many ways
+		}
+		return a.fail(err)
 	}
 	return 0
 }

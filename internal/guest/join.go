@@ -10,9 +10,10 @@ func Join(token string, command []string) string {
 	if len(command) == 0 {
 		run = "bash --init-file ~/" + folder + "join -i"
 	}
-	// The outer shell outlives an interrupt from the keyboard to pass on how the command has ended.
-	return "{ echo $$ >" + joined(token) + "; } 2>/dev/null; until [ -e ~/" + folder + "session ]; do sleep 0.1; done; trap : INT QUIT; " +
-		"({ echo $BASHPID >" + jobs + "/cgroup.procs; } 2>/dev/null; exec " + run + "); exit $?"
+	// A shell that came before there was a control group may not move itself into it. The outer one outlives an interrupt from
+	// the keyboard to pass on how the command has ended, and says nothing about that itself.
+	return "{ echo $$ >" + joined(token) + "; } 2>/dev/null; until [ -e ~/" + folder + "session ]; do sleep 0.1; done; trap : INT QUIT; exec 3>&2 2>/dev/null; " +
+		"(echo $BASHPID >" + jobs + "/cgroup.procs || sudo -n sh -c \"echo $BASHPID >" + jobs + "/cgroup.procs\"; exec " + run + " 2>&3 3>&-); exit $?"
 }
 
 // Interrupt is a command line that asks what Join has started to end.
