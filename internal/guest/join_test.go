@@ -17,6 +17,13 @@ func join(t testing.TB, s Session, command ...string) (string, int) {
 	if err := os.Mkdir(filepath.Join(s.Home, folder), 0o700); err != nil {
 		t.Fatal(err)
 	}
+	fails, err := exec.LookPath("false")
+	if err == nil {
+		err = os.Symlink(fails, filepath.Join(s.Home, "sudo")) // the host's could ask somebody
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, f := range s.Files() {
 		if err := os.WriteFile(filepath.Join(s.Home, f.Path), []byte(f.Content), 0o600); err != nil {
 			t.Fatal(err)
@@ -24,7 +31,7 @@ func join(t testing.TB, s Session, command ...string) (string, int) {
 	}
 	run := func(argv ...string) (string, int) {
 		cmd := exec.Command(argv[0], argv[1:]...)
-		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.Home}
+		cmd.Env = []string{"PATH=" + s.Home + ":" + os.Getenv("PATH"), "HOME=" + s.Home}
 		out, err := cmd.CombinedOutput()
 		if _, failed := err.(*exec.ExitError); err != nil && !failed {
 			t.Fatal(err)
