@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/themouette/claude-vm/internal/template"
 	"github.com/themouette/claude-vm/internal/ui"
 )
 
@@ -64,7 +65,7 @@ func (a *app) sessionNames(arguments int, after cobra.ShellCompDirective) cobra.
 		if len(args) >= arguments || slices.Contains(a.Args[:len(a.Args)-1], "--") { // cobra does not tell of the --
 			return nil, after
 		}
-		all, _ := a.sessions()
+		all, _ := a.owned(template.Session)
 		var names []cobra.Completion
 		for _, e := range all {
 			if !slices.Contains(args, e.Name) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/themouette/claude-vm/internal/project"
@@ -22,16 +21,9 @@ var errManySessions = errors.New("more than one session could be meant")
 const sessionHelp = `SESSION is the name of a session as claude-vm ps shows it, a part of it, such as its last one, the name
 of its project, or a folder in that. Without it the session is meant that runs in the project you are in.`
 
-// sessions returns the sessions that are running, those included that still boot.
-func (a *app) sessions() ([]template.Entry, error) {
-	store := a.look()
-	entries, err := store.List(template.Session)
-	return slices.DeleteFunc(entries, func(e template.Entry) bool { return e.Kind == "" || !store.Owned(e.Name) }), err
-}
-
 // findSession returns the one session that a word means, or none: the one of the project that we are in.
 func (a *app) findSession(ctx context.Context, word string) (template.Entry, error) {
-	all, err := a.sessions()
+	all, err := a.owned(template.Session)
 	if err != nil {
 		return template.Entry{}, err
 	}

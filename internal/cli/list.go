@@ -14,6 +14,24 @@ import (
 	"github.com/themouette/claude-vm/internal/ui"
 )
 
+// templateRow is a template in a list. docs/json.md says more of each field of what is printed as JSON.
+type templateRow struct {
+	Name    string    `json:"name"`
+	Project string    `json:"project"`
+	Created time.Time `json:"created"`
+	Used    time.Time `json:"used"`
+	Claude  string    `json:"claude"`
+	Tools   versions  `json:"tools,omitempty"`
+	Bytes   int64     `json:"bytes"`  // of its own
+	Shared  int64     `json:"shared"` // of the disks below it, which others may use too
+	State   string    `json:"state"`  // ready, running, damaged, project gone
+	Status  string    `json:"status"` // Lima's
+}
+
+func (r templateRow) cells() []string {
+	return []string{r.Name, r.Project, r.State, ago(r.Created), ago(r.Used), r.Claude, ui.Size(r.Bytes), ui.Size(r.Shared)}
+}
+
 func (a *app) listCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -28,44 +46,46 @@ func (a *app) listCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			type row struct {
-				Name    string    `json:"name"`
-				Project string    `json:"project"`
-				Created time.Time `json:"created"`
-				Used    time.Time `json:"used"`
-				Claude  string    `json:"claude"`
-				Tools   versions  `json:"tools,omitempty"`
-				Bytes   int64     `json:"bytes"`  // of its own
-				Shared  int64     `json:"shared"` // of the disks below it, which others may use too
-				State   string    `json:"state"`  // ready, running, damaged, project gone
-				Status  string    `json:"status"` // Lima's
-			}
-			rows := []row{}
+			rows := []templateRow{}
 			for _, e := range entries {
 				var shared int64
 				for _, disk := range e.Disks {
 					shared += lima.Size(filepath.Join(a.state().Disks(), disk))
 				}
-				rows = append(rows, row{
+				rows = append(rows, templateRow{
 					e.Name, e.Project, e.Created, store.Used(e.Name), e.Claude, e.Tools, lima.Size(store.Lima.Dir(e.Name)), shared,
 					store.Condition(e), string(store.Lima.Status(e.Name)),
 				})
 			}
-			if asJSON {
-				return a.printJSON(rows)
-			}
-			if len(rows) == 0 {
-				return a.print("No claude-vm templates found\n")
-			}
-			table := make([][]string, len(rows))
-			for i, r := range rows {
-				table[i] = []string{r.Name, ui.Sanitize(r.Project), r.State, ago(r.Created), ago(r.Used), r.Claude, ui.Size(r.Bytes), ui.Size(r.Shared)}
-			}
-			return a.table([]string{"TEMPLATE", "PROJECT", "STATE", "BUILT", "USED", "CLAUDE", "SIZE", "SHARED"}, table)
+			return printRows(a, asJSON, "No claude-vm templates found\n",
+				[]string{"TEMPLATE", "PROJECT", "STATE", "BUILT", "USED", "CLAUDE", "SIZE", "SHARED"}, rows)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
+}
+
+// sessionRow is a session, or a VM that waits for one, in a list.
+type sessionRow struct {
+	Name    string    `json:"name"`
+	Kind    string    `json:"kind"`  // session or spare
+	State   string    `json:"state"` // running; of a spare booting, or ready
+	Project string    `json:"project"`
+	Dir     string    `json:"dir"`
+	Command string    `json:"command"`
+	Started time.Time `json:"started"`
+	PID     int       `json:"pid"`
+	CPU     float64   `json:"cpu"`    // percent of one processor
+	Memory  int64     `json:"memory"` // bytes
+	Bytes   int64     `json:"bytes"`  // on disk
+}
+
+func (r sessionRow) cells() []string {
+	runs := r.Command
+	if r.Kind == string(template.Spare) {
+		runs = r.State
+	}
+	return []string{r.Name, r.Dir, runs, age(r.Started), fmt.Sprint(r.PID), fmt.Sprintf("%.0f%%", r.CPU), ui.Size(r.Memory), ui.Size(r.Bytes)}
 }
 
 func (a *app) psCommand() *cobra.Command {
@@ -78,52 +98,57 @@ func (a *app) psCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			a.tidy(cmd.Context())
 			store := a.look()
-			sessions, err := store.List(template.Session)
+			sessions, err := a.owned(template.Session)
 			if err != nil {
 				return err
 			}
-			spares, err := store.List(template.Spare)
+			spares, err := a.owned(template.Spare)
 			if err != nil {
 				return err
 			}
-			type row struct {
-				Name    string    `json:"name"`
-				Kind    string    `json:"kind"`  // session or spare
-				State   string    `json:"state"` // running; of a spare booting, or ready
-				Dir     string    `json:"dir"`
-				Command string    `json:"command"`
-				Started time.Time `json:"started"`
-				PID     int       `json:"pid"`
-				Bytes   int64     `json:"bytes"`
+			entries, names := slices.Concat(sessions, spares), []string{}
+			for _, e := range entries {
+				names = append(names, e.Name)
 			}
-			rows := []row{}
-			for _, e := range slices.Concat(sessions, spares) {
-				if e.Kind != template.Session && e.Kind != template.Spare || !store.Owned(e.Name) {
-					continue
-				}
+			usage := store.Lima.Usage(cmd.Context(), names)
+			rows := []sessionRow{}
+			for _, e := range entries {
 				state := "running"
 				if e.Kind == template.Spare {
 					state = map[bool]string{false: "booting", true: "ready"}[e.Ready]
 				}
-				rows = append(rows, row{
-					e.Name, string(e.Kind), state, e.Dir, e.Command, e.Created, e.PID, lima.Size(store.Lima.Dir(e.Name)),
+				rows = append(rows, sessionRow{
+					e.Name, string(e.Kind), state, e.Project, e.Dir, e.Command, e.Created, e.PID, usage[e.Name].CPU, usage[e.Name].Memory,
+					lima.Size(store.Lima.Dir(e.Name)),
 				})
 			}
-			if asJSON {
-				return a.printJSON(rows)
-			}
-			if len(rows) == 0 {
-				return a.print("No session is running\n")
-			}
-			table := make([][]string, len(rows))
-			for i, r := range rows {
-				table[i] = []string{r.Name, ui.Sanitize(r.Dir), ui.Sanitize(r.Command), r.State, ago(r.Started), fmt.Sprint(r.PID), ui.Size(r.Bytes)}
-			}
-			return a.table([]string{"SESSION", "FOLDER", "RUNS", "STATE", "STARTED", "PID", "SIZE"}, table)
+			return printRows(a, asJSON, "No session is running\n", []string{"SESSION", "FOLDER", "RUNS", "AGE", "PID", "CPU", "MEMORY", "DISK"}, rows)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
+}
+
+// owned returns the sessions or the spares that are alive, those included that still boot.
+func (a *app) owned(kind template.Kind) ([]template.Entry, error) {
+	store := a.look()
+	entries, err := store.List(kind)
+	return slices.DeleteFunc(entries, func(e template.Entry) bool { return e.Kind != kind || !store.Owned(e.Name) }), err
+}
+
+// printRows prints a list as JSON or as a table, or a sentence in the place of an empty table.
+func printRows[Row interface{ cells() []string }](a *app, asJSON bool, none string, header []string, rows []Row) error {
+	if asJSON {
+		return a.printJSON(rows)
+	}
+	if len(rows) == 0 {
+		return a.print("%s", none)
+	}
+	table := make([][]string, len(rows))
+	for i, r := range rows {
+		table[i] = r.cells()
+	}
+	return a.table(header, table)
 }
 
 // look returns the instances for a command that only looks at them: it needs no limactl.
@@ -136,16 +161,24 @@ func ago(t time.Time) string {
 	if t.IsZero() {
 		return "?"
 	}
-	age := max(0, time.Since(t))
+	return age(t) + " ago"
+}
+
+// age says how old something is, in one unit.
+func age(t time.Time) string { return span(time.Since(t)) }
+
+// span says how long something took, in one unit.
+func span(d time.Duration) string {
+	d = max(0, d)
 	for _, unit := range []struct {
 		length time.Duration
 		name   string
 	}{{24 * time.Hour, "d"}, {time.Hour, "h"}, {time.Minute, "min"}} {
-		if age >= unit.length {
-			return fmt.Sprintf("%d %s ago", age/unit.length, unit.name)
+		if d >= unit.length {
+			return fmt.Sprintf("%d %s", d/unit.length, unit.name)
 		}
 	}
-	return fmt.Sprintf("%d s ago", age/time.Second)
+	return fmt.Sprintf("%d s", d/time.Second)
 }
 
 func (a *app) print(format string, args ...any) error {

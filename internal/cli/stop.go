@@ -31,7 +31,7 @@ this returns.
 			var doomed []template.Entry
 			var err error
 			if all {
-				if doomed, err = a.sessions(); err != nil {
+				if doomed, err = a.owned(template.Session); err != nil {
 					return err
 				}
 				if len(doomed) == 0 {

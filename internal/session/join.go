@@ -20,6 +20,9 @@ var ErrEnded = errors.New("the session has ended")
 // joinPoll is how often a session that boots is looked at by who wants to join it.
 const joinPoll = 50 * time.Millisecond
 
+// tellTime is how long it may take to tell a command of the guest that it is to end. Usually that is nothing to notice.
+const tellTime = 15 * time.Second
+
 // killed is the status of a command that was killed, as those are that still run when their session ends.
 const killed = 128 + int(syscall.SIGKILL)
 
@@ -45,7 +48,7 @@ func (r *Runner) Join(ctx context.Context, name string, j Joining) (code int, er
 	switch code = proc.ExitCode(err); {
 	case ctx.Err() != nil:
 		if !j.TTY { // nobody else would tell the command
-			within, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTime)
+			within, cancel := context.WithTimeout(context.WithoutCancel(ctx), tellTime)
 			defer cancel()
 			_ = r.Lima.Exec(within, name, lima.Command{Line: guest.Interrupt(token)})
 		}

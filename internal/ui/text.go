@@ -45,10 +45,10 @@ func Size(bytes int64) string {
 }
 
 // Table writes aligned columns, two blanks apart; no row has more cells than the header. Cells are sanitized. Lines longer
-// than width lose the ends of cells, in the widest column first; a width of zero is no limit. A character counts as
-// one column.
+// than width lose the ends of cells, in the widest column first; the first column has names to copy, and loses them only
+// when the others have become short. A width of zero is no limit. A character counts as one column.
 func Table(w io.Writer, header []string, rows [][]string, width int) error {
-	const gap = 2
+	const gap, short = 2, 8
 	rows = append([][]string{header}, rows...)
 	columns := make([]int, len(header))
 	for _, row := range rows {
@@ -56,17 +56,18 @@ func Table(w io.Writer, header []string, rows [][]string, width int) error {
 			columns[i] = max(columns[i], utf8.RuneCountInString(Sanitize(cell)))
 		}
 	}
-	for widest := 0; width > 0; columns[widest]-- {
-		total := gap * (len(columns) - 1)
+	for width > 0 {
+		total, widest, most := gap*(len(columns)-1), 0, min(columns[0], short)
 		for i, c := range columns {
 			total += c
-			if c > columns[widest] {
-				widest = i
+			if i > 0 && c > most {
+				widest, most = i, c
 			}
 		}
-		if total <= width || columns[widest] <= 1 {
+		if total <= width || most <= 1 {
 			break
 		}
+		columns[widest]--
 	}
 	var b strings.Builder
 	for _, row := range rows {
