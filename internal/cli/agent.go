@@ -84,6 +84,8 @@ func (a *app) runSession(ctx context.Context, command func(*config.Config) guest
 		return err
 	}
 	defer guarded()
+	account := a.account(ctx, p)
+	defer account.close()
 	defer keepTerminal(a.Stdin)()
 	defer a.mindUpdates(ctx, cfg)()
 	runner := a.runner(store, cfg)
@@ -92,6 +94,7 @@ func (a *app) runSession(ctx context.Context, command func(*config.Config) guest
 	if err != nil {
 		return err
 	}
+	account.tell(ctx)
 	if code != 0 {
 		return exitCode(code)
 	}

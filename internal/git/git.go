@@ -65,12 +65,16 @@ func (c Client) run(ctx context.Context, dir string, args ...string) ([]byte, er
 	if _, err := proc.Find(c.Env, "git"); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNotInstalled, err)
 	}
+	return proc.Output(ctx, c.command(dir, args...))
+}
+
+func (c Client) command(dir string, args ...string) proc.Cmd {
 	argv := []string{
 		"git", "--no-pager", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "diff.external=",
 		"-c", "credential.helper=", "-c", "protocol.allow=never",
 		"-c", "safe.bareRepository=all", // a user who has it otherwise could not be told what a worktree belongs to
 	}
-	return proc.Output(ctx, proc.Cmd{Argv: append(argv, args...), Env: c.environment(), Dir: dir})
+	return proc.Cmd{Argv: append(argv, args...), Env: c.environment(), Dir: dir}
 }
 
 func (c Client) environment() []string {

@@ -1,0 +1,100 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/themouette/claude-vm/internal/git"
+	"github.com/themouette/claude-vm/internal/project"
+)
+
+const (
+	// noteTime is how long noting how a project is may take, beside a VM that boots.
+	noteTime = 3 * time.Second
+	// compareTime is how long a prompt may have to wait to hear what has changed.
+	compareTime = time.Second
+)
+
+// account is what a person is told at the end of a session.
+type account struct {
+	a        *app
+	begun    time.Time
+	cancel   context.CancelFunc
+	noted    chan struct{} // closed when snapshot is there or will never be
+	snapshot *git.Snapshot
+	dir      string
+}
+
+// account begins to note how the project is, if somebody is going to read what became of it.
+func (a *app) account(ctx context.Context, p *project.Project) *account {
+	c := &account{a: a, begun: time.Now(), cancel: func() {}, noted: make(chan struct{})}
+	if !isTerminal(a.Stderr) || a.flags.quiet {
+		close(c.noted)
+		return c
+	}
+	ctx, c.cancel = context.WithTimeout(ctx, noteTime)
+	go func() {
+		defer close(c.noted)
+		repository, err := a.git().Discover(ctx, p.Root)
+		if err == nil {
+			c.dir, err = os.MkdirTemp("", "claude-vm-")
+		}
+		if err == nil {
+			c.snapshot, err = a.git().Snapshot(ctx, repository, c.dir)
+		}
+		if err != nil {
+			c.snapshot = nil
+		}
+	}()
+	return c
+}
+
+// close forgets what was noted.
+func (c *account) close() {
+	c.cancel()
+	<-c.noted
+	if c.dir != "" {
+		os.RemoveAll(c.dir)
+	}
+}
+
+// tell says how long the session took and what it has changed. In what is no repository, or too large to be looked at in this
+// time, nobody knows the latter.
+func (c *account) tell(ctx context.Context) {
+	if !isTerminal(c.a.Stderr) {
+		return
+	}
+	text := "session of " + span(time.Since(c.begun))
+	<-c.noted
+	if c.snapshot != nil {
+		ctx, cancel := context.WithTimeout(ctx, compareTime)
+		defer cancel()
+		if changes, err := c.snapshot.Changes(ctx); err == nil {
+			text += ": " + sayChanges(changes)
+		}
+	}
+	c.a.ui.Info("%s", text)
+}
+
+func sayChanges(c git.Changes) string {
+	if c == (git.Changes{}) {
+		return "no file changed"
+	}
+	count := func(n int, what string) string {
+		if n != 1 {
+			what += "s"
+		}
+		return fmt.Sprintf("%d %s", n, what)
+	}
+	parts := []string{count(c.Files, "file") + " changed"}
+	if c.Insertions > 0 {
+		parts = append(parts, count(c.Insertions, "insertion"))
+	}
+	if c.Deletions > 0 {
+		parts = append(parts, count(c.Deletions, "deletion"))
+	}
+	return strings.Join(parts, ", ")
+}

@@ -1,0 +1,152 @@
+package git
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/themouette/claude-vm/internal/proc"
+)
+
+// Snapshot is how a working tree was at a time, untracked files included and ignored ones not. What lies in submodules and other
+// repositories below it is no part of it.
+//
+// It has a git directory of its own, which borrows the repository's objects and a copy of its index. So no command has the
+// repository's configuration before it, in which filters and the like are named that git would run to compare files.
+type Snapshot struct {
+	client   Client
+	root     string
+	dir      string
+	settings []string // of git, as variables
+	tree     string
+}
+
+// Changes is what has changed in a working tree, as git counts it.
+type Changes struct{ Files, Insertions, Deletions int }
+
+// harmless are the settings of a repository that say how files compare, and cannot name a program.
+const harmless = `^(core\.(autocrlf|eol|excludesfile|filemode|ignorecase|precomposeunicode|symlinks)|extensions\.objectformat)$`
+
+// Snapshot notes how a repository's working tree is. What it needs lies in dir, a folder that is there and empty, until
+// somebody removes that. It takes as long as git status.
+func (c Client) Snapshot(ctx context.Context, r Repository, dir string) (*Snapshot, error) {
+	if r.Toplevel == "" {
+		return nil, fmt.Errorf("%w with a working tree", ErrNotRepository)
+	}
+	out, err := c.run(ctx, r.Toplevel, "config", "-z", "--get-regexp", harmless)
+	if err != nil && proc.ExitCode(err) != 1 { // none is set
+		return nil, fmt.Errorf("noting how %s is: %w", r.Toplevel, err)
+	}
+	s := &Snapshot{client: c, root: r.Toplevel, dir: dir}
+	config, count := "[core]\nbare = false\n", 0
+	for entry := range strings.SplitSeq(strings.TrimSuffix(string(out), "\x00"), "\x00") {
+		key, value, _ := strings.Cut(entry, "\n")
+		switch {
+		case key == "extensions.objectformat" && value == "sha256":
+			config += "repositoryformatversion = 1\n[extensions]\nobjectformat = sha256\n"
+		case strings.HasPrefix(key, "core."):
+			n := strconv.Itoa(count)
+			s.settings = append(s.settings, "GIT_CONFIG_KEY_"+n+"="+key, "GIT_CONFIG_VALUE_"+n+"="+value)
+			count++
+		}
+	}
+	objects := filepath.Join(r.CommonDir, "objects")
+	if strings.ContainsRune(objects, '\n') {
+		return nil, fmt.Errorf("noting how %s is: git cannot borrow objects from a folder of this name", r.Toplevel)
+	}
+	for name, content := range map[string]string{"HEAD": "ref: refs/heads/none\n", "config": config, "refs/none": "", "objects/info/alternates": objects + "\n"} {
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(content), 0o600)); err != nil {
+			return nil, err
+		}
+	}
+	for from, to := range map[string]string{filepath.Join(r.GitDir, "index"): "index", filepath.Join(r.CommonDir, "info/exclude"): "info/exclude"} {
+		if err := copyRegular(from, filepath.Join(dir, to)); err != nil {
+			return nil, err
+		}
+	}
+	s.settings = append(s.settings, "GIT_CONFIG_COUNT="+strconv.Itoa(count))
+	s.tree, err = s.write(ctx)
+	return s, err
+}
+
+// copyRegular copies a file with its time stamp, which git compares with those of the files that an index tells of. What is
+// not there, or no file, is left out.
+func copyRegular(from, to string) error {
+	info, err := os.Lstat(from)
+	if err != nil || !info.Mode().IsRegular() {
+		return nil
+	}
+	text, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.MkdirAll(filepath.Dir(to), 0o700), os.WriteFile(to, text, 0o600), os.Chtimes(to, info.ModTime(), info.ModTime()))
+}
+
+// Changes says what has changed since, whether it has been committed or not.
+func (s *Snapshot) Changes(ctx context.Context) (c Changes, err error) {
+	tree, err := s.write(ctx)
+	if err != nil {
+		return c, err
+	}
+	out, err := s.run(ctx, nil, "diff-tree", "-r", "-M", "--shortstat", "--no-ext-diff", "--no-textconv", "--ignore-submodules=all", s.tree, tree)
+	if err != nil {
+		return c, err
+	}
+	for part := range strings.SplitSeq(string(out), ",") { // 3 files changed, 40 insertions(+), 2 deletions(-)
+		var n int
+		var what string
+		if _, err := fmt.Sscan(part, &n, &what); err != nil {
+			continue
+		}
+		switch what[:1] {
+		case "f":
+			c.Files = n
+		case "i":
+			c.Insertions = n
+		case "d":
+			c.Deletions = n
+		}
+	}
+	return c, nil
+}
+
+// write makes a tree object of the working tree and returns its name.
+func (s *Snapshot) write(ctx context.Context) (tree string, err error) {
+	list, err := s.run(ctx, nil, "ls-files", "-z", "--modified", "--deleted", "--others", "--exclude-standard")
+	if err != nil {
+		return "", err
+	}
+	var files bytes.Buffer
+	for name := range strings.SplitSeq(string(list), "\x00") {
+		info, err := os.Lstat(filepath.Join(s.root, name))
+		if name == "" || err == nil && info.IsDir() { // another repository: git would look into it
+			continue
+		}
+		files.WriteString(name + "\x00")
+	}
+	if _, err := s.run(ctx, &files, "update-index", "-z", "--add", "--remove", "--replace", "--stdin"); err != nil {
+		return "", err
+	}
+	out, err := s.run(ctx, nil, "write-tree", "--missing-ok")
+	return strings.TrimSpace(string(out)), err
+}
+
+func (s *Snapshot) run(ctx context.Context, stdin io.Reader, args ...string) ([]byte, error) {
+	cmd := s.client.command(s.root, args...)
+	cmd.Stdin = stdin
+	cmd.Env = append(cmd.Env, "GIT_DIR="+s.dir, "GIT_WORK_TREE="+s.root, "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1")
+	cmd.Env = append(cmd.Env, s.settings...)
+	out, err := proc.Output(ctx, cmd)
+	if err != nil {
+		err = fmt.Errorf("comparing %s with how it was: %w", s.root, err)
+	}
+	return out, err
+}

@@ -1,0 +1,152 @@
+package git_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/themouette/claude-vm/internal/git"
+	"github.com/themouette/claude-vm/internal/proc"
+)
+
+// snapshot notes how the repository in a folder is.
+func (w world) snapshot(name string) *git.Snapshot {
+	w.Helper()
+	c := git.Client{Env: w.env}
+	r, err := c.Discover(w.Context(), w.path(name))
+	if err != nil {
+		w.Fatal(err)
+	}
+	s, err := c.Snapshot(w.Context(), r, w.TempDir())
+	if err != nil {
+		w.Fatal(err)
+	}
+	return s
+}
+
+func (w world) changes(s *git.Snapshot, want git.Changes) {
+	w.Helper()
+	if got, err := s.Changes(w.Context()); err != nil || got != want {
+		w.Errorf("got %+v and %v, want %+v", got, err, want)
+	}
+}
+
+func TestChanges(t *testing.T) {
+	t.Parallel()
+	for _, format := range []string{"sha1", "sha256"} {
+		t.Run(format, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.mkdir("r/sub")
+			w.git("r", "init", "-q", "--object-format="+format)
+			w.changes(w.snapshot("r"), git.Changes{}) // without a commit and an index
+			for name, content := range map[string]string{"a": "1\n2\n3\n", "b": "b\n", "sub/c": "c\n", "d\nd": "d\n", ".gitignore": "*.o\n"} {
+				w.write("r/"+name, content, 0o600)
+			}
+			w.git("r", "add", "-A")
+			w.git("r", "commit", "-qm", "one")
+			w.write("r/a", "1\n2\n3\n4\n", 0o600) // is not the session's
+			w.write("r/mine", "untracked\n", 0o600)
+			s := w.snapshot("r")
+			w.changes(s, git.Changes{})
+
+			w.write("r/a", "1\n3\n4\n5\n6\n", 0o600) // one line less, two more
+			w.write("r/new", "1\n2\n", 0o600)
+			w.write("r/x.o", "ignored\n", 0o600)
+			w.write("r/mine", "untracked, too\n", 0o600)
+			if err := os.Remove(w.path("r/d\nd")); err != nil {
+				t.Fatal(err)
+			}
+			want := git.Changes{Files: 4, Insertions: 2 + 2 + 1, Deletions: 1 + 1 + 1}
+			w.changes(s, want)
+			w.git("r", "add", "-A")
+			w.git("r", "commit", "-qm", "two")
+			w.changes(s, want) // what is committed counts as what is not
+
+			w.git("r", "mv", "sub/c", "sub/e")
+			want.Files++
+			w.changes(s, want)
+			if err := os.RemoveAll(w.path("r/sub")); err != nil {
+				t.Fatal(err)
+			}
+			w.write("r/sub", "a file now\n", 0o600)
+			w.changes(s, git.Changes{Files: 6, Insertions: 6, Deletions: 4})
+		})
+	}
+}
+
+// Nothing that a repository names is run, in itself or in one that lies in it.
+func TestSnapshotRunsNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	program := w.write("program", "#!/bin/sh\ntouch "+w.path("ran")+"\ncat\n", 0o700)
+	w.mkdir("hooks")
+	w.write("hooks/post-index-change", "#!/bin/sh\ntouch "+w.path("ran")+"\n", 0o700)
+	hostile := func(name string) {
+		w.mkdir(name)
+		w.git(name, "init", "-q")
+		w.write(name+"/file", "content\n", 0o600)
+		w.git(name, "add", "-A")
+		w.git(name, "commit", "-q", "--allow-empty", "-m", "one")
+		w.write(name+"/.gitattributes", "* filter=x diff=x\n", 0o600)
+		for _, key := range []string{"filter.x.clean", "filter.x.process", "filter.x.smudge", "diff.x.command", "diff.x.textconv", "diff.external", "core.fsmonitor"} {
+			w.git(name, "config", key, program)
+		}
+		w.git(name, "config", "filter.x.required", "true")
+		w.git(name, "config", "core.hooksPath", w.path("hooks"))
+	}
+	w.mkdir("r")
+	w.git("r", "init", "-q")
+	hostile("sub")
+	w.git("r", "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", w.path("sub"), "module")
+	w.git("r", "commit", "-qm", "one")
+	hostile("r")
+	hostile("r/nested")
+	hostile("r/module") // its configuration is below r/.git
+	_ = os.Remove(w.path("ran"))
+
+	s := w.snapshot("r")
+	w.write("r/file", "changed\n", 0o600)
+	w.write("r/module/file", "changed\n", 0o600)
+	w.write("r/nested/file", "changed\n", 0o600)
+	w.changes(s, git.Changes{Files: 1, Insertions: 1, Deletions: 1})
+	if _, err := os.Stat(w.path("ran")); err == nil {
+		t.Error("a program of the repository was run")
+	}
+	_ = proc.Run(t.Context(), proc.Cmd{Argv: []string{"git", "status"}, Env: w.env, Dir: w.path("r")})
+	if _, err := os.Stat(w.path("ran")); err != nil {
+		t.Error("the trap does not catch an ordinary git either")
+	}
+}
+
+// The repository is as it was: nothing is written to it.
+func TestSnapshotWritesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.mkdir("r")
+	w.git("r", "init", "-q")
+	w.write("r/file", "content\n", 0o600)
+	w.git("r", "add", "-A")
+	w.write("r/file", "changed\n", 0o600)
+	list := func() (names string) {
+		_ = filepath.WalkDir(w.path("r"), func(path string, e os.DirEntry, err error) error {
+			info, statErr := os.Lstat(path)
+			if err != nil || statErr != nil {
+				t.Fatal(err, statErr)
+			}
+			names += path + info.ModTime().String() + "\n"
+			return nil
+		})
+		return names
+	}
+	before := list()
+	s := w.snapshot("r")
+	w.changes(s, git.Changes{})
+	if after := list(); after != before {
+		t.Errorf("was\n%s\nis\n%s", before, after)
+	}
+	if !strings.Contains(before, "/index") {
+		t.Error("there is no index")
+	}
+}
