@@ -96,6 +96,7 @@ func (a *app) infoCommand() *cobra.Command {
 				Project: p.Main, Folder: spec.Command.Dir, Template: a.templateFacts(spec.Template),
 				Asks:   trustLines(a.consents().Read(p.Main), review),
 				Claude: append([]string{"claude"}, cfg.Defaults.Args()...),
+				Mounts: []mountFacts{}, Env: []string{},
 			}
 			if f.Config, err = p.ConfigFile(); err != nil {
 				return err

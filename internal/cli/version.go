@@ -6,6 +6,13 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// versionFacts is what version tells.
+type versionFacts struct {
+	Version string `json:"version"`
+	OS      string `json:"os"`
+	Arch    string `json:"arch"`
+}
+
 func (a *app) versionCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -15,7 +22,7 @@ func (a *app) versionCommand() *cobra.Command {
 		Args:    noArguments,
 		RunE: func(*cobra.Command, []string) error {
 			if asJSON {
-				return a.printJSON(map[string]string{"version": Version(), "os": runtime.GOOS, "arch": runtime.GOARCH})
+				return a.printJSON(versionFacts{Version(), runtime.GOOS, runtime.GOARCH})
 			}
 			return a.print("claude-vm %s\n", Version())
 		},
