@@ -143,6 +143,7 @@ type knownError struct {
 
 // knownErrors returns them all; what comes earlier is looked for first.
 func knownErrors() []knownError {
+	host := thisSystem(runtime.GOOS)
 	return []knownError{
 		{errStateExposed, codeRefused, "choose another folder with CLAUDE_VM_HOME"},
 		{mount.ErrSpec, codeUsage, ""},
@@ -150,9 +151,9 @@ func knownErrors() []knownError {
 		{network.ErrCertificates, codeUsage, "vm.ca_certificates names PEM files with certificates and nothing else in them"},
 		{session.ErrShrink, codeUsage, "for a smaller disk build the template anew: claude-vm setup --disk N"},
 		{template.ErrNone, codeMissing, "build it with: claude-vm setup"},
-		{lima.ErrNoLima, codeHost, "install Lima: " + installLima(runtime.GOOS)},
-		{lima.ErrOldLima, codeHost, "update Lima: " + installLima(runtime.GOOS)},
-		{lima.ErrNoQEMU, codeHost, "install QEMU, on Debian and Ubuntu: sudo apt-get install qemu-system qemu-utils"},
+		{lima.ErrNoLima, codeHost, "install Lima: " + host.installLima()},
+		{lima.ErrOldLima, codeHost, "update Lima: " + host.installLima()},
+		{lima.ErrNoQEMU, codeHost, "install QEMU: " + host.installQEMU()},
 		{lima.ErrHome, codeHost, "choose a short folder, such as: export CLAUDE_VM_HOME=/var/tmp/cvm"},
 		{lima.ErrNoImage, codeHost, "--image takes a Lima template (template:debian-13), a disk image, or a folder made by `make image`"},
 		{tool.ErrVersion, codeUsage, "leave the version out for the one that there is"},
@@ -188,11 +189,4 @@ func knownErrors() []knownError {
 		{lima.ErrPort, codeHost, "another program, or another session, listens there: choose another host port"},
 		{ui.ErrNotInteractive, codeUsage, ""},
 	}
-}
-
-func installLima(goos string) string {
-	if goos == "darwin" {
-		return "brew install lima, or see https://lima-vm.io/docs/installation/"
-	}
-	return "see https://lima-vm.io/docs/installation/"
 }
