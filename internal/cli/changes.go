@@ -68,10 +68,14 @@ func (c *account) tell(ctx context.Context) {
 		return
 	}
 	text := "session of " + span(time.Since(c.begun))
-	<-c.noted
-	if c.snapshot != nil {
-		ctx, cancel := context.WithTimeout(ctx, compareTime)
-		defer cancel()
+	ctx, cancel := context.WithTimeout(ctx, compareTime)
+	defer cancel()
+	select {
+	case <-ctx.Done():
+	case <-c.noted:
+		if c.snapshot == nil {
+			break
+		}
 		if changes, err := c.snapshot.Changes(ctx); err == nil {
 			text += ": " + sayChanges(changes)
 		}

@@ -40,7 +40,7 @@ const (
 
 const exitCodeHelp = `
 Exit codes:
-  0    success; agent and shell end with the code of their command
+  0    success; agent, shell, exec and attach end with the code of their command
   1    any other failure
   2    wrong usage or configuration
   66   the project has no template yet, or there is no such session
