@@ -68,7 +68,7 @@ func (r *Runner) Stop(ctx context.Context, name string) error {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case within.Err() != nil:
-		return fmt.Errorf("%w: %s", ErrStuck, name)
+		return ErrStuck
 	case err != nil:
 		return err
 	}
