@@ -27,8 +27,11 @@ const use = (name, args) => call('tools/call', { name, arguments: args });
   const open = () => use('new_page', { url: 'http://127.0.0.1:8123/page.html', timeout: 120000 });
   // The server gives up on a browser that takes a minute to start, and says that the next call finds it.
   const page = await open().catch(open).catch(open);
-  console.log('server navigates', JSON.stringify(page.content).includes('page.html'));
-  const shot = (await use('take_screenshot', { format: 'png' })).content.find((c) => c.type === 'image');
+  const pages = page.content.map((c) => c.text).join('\n'); // "1: http://… [selected]", a line for each
+  console.error(pages);
+  console.log('server navigates', pages.includes('page.html'));
+  const pageId = Number(pages.match(/(\d+): \S*page\.html/)[1]);
+  const shot = (await use('take_screenshot', { format: 'png', pageId })).content.find((c) => c.type === 'image');
   const png = Buffer.from(shot.data, 'base64');
   console.log('server shoots', png.subarray(1, 4).toString(), png.length > 1000);
   server.kill();
