@@ -137,12 +137,14 @@ func (a *app) sweep(ctx context.Context, store template.Store) {
 	if err != nil {
 		a.ui.Warn("removing left-over VMs: %v", err)
 	}
+	a.state().Tidy()
 	a.recoverGuard(ctx)
 }
 
 // tidy sweeps for a command that otherwise only looks at instances, and so can do without limactl.
 func (a *app) tidy(ctx context.Context) {
 	if orphans, _ := a.look().Orphans(); len(orphans) == 0 {
+		a.state().Tidy()
 		a.recoverGuard(ctx)
 		return
 	}

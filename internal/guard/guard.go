@@ -177,7 +177,11 @@ func (w *Watch) End(ctx context.Context) (Report, error) {
 
 // Recover puts right what killed sessions have left.
 func (s Store) Recover(ctx context.Context) ([]Report, error) {
-	if files, _ := filepath.Glob(s.file("*")); len(files) == 0 {
+	locks, err := s.locks()
+	if err != nil {
+		return nil, err
+	}
+	if files, _ := filepath.Glob(s.file("*")); len(files)+len(locks) == 0 {
 		return nil, nil
 	}
 	gate, err := s.Locks.Lock(ctx, "guard", state.Exclusive)
@@ -189,7 +193,13 @@ func (s Store) Recover(ctx context.Context) ([]Report, error) {
 	return reports, err
 }
 
-// recover ends the sessions whose owners are gone and returns the notes of the others.
+// locks returns the names of the locks of sessions.
+func (s Store) locks() ([]string, error) {
+	locks, err := s.Locks.Locks()
+	return slices.DeleteFunc(locks, func(name string) bool { return !strings.HasPrefix(name, lockPrefix) }), err
+}
+
+// recover ends the sessions whose owners are gone and returns the notes of the others. It has the gate.
 func (s Store) recover() (reports []Report, active []notes, err error) {
 	files, err := filepath.Glob(s.file("*"))
 	if err != nil {
@@ -217,6 +227,13 @@ func (s Store) recover() (reports []Report, active []notes, err error) {
 		reports = append(reports, n.end())
 		failures = append(failures, os.Remove(file))
 		lock.Remove()
+	}
+	locks, err := s.locks()
+	failures = append(failures, err)
+	for _, name := range locks { // of those who died without notes
+		if lock, err := s.Locks.TryLock(name, state.Exclusive); err == nil {
+			lock.Remove()
+		}
 	}
 	return reports, active, errors.Join(failures...)
 }

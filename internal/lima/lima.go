@@ -15,8 +15,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
-	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -152,16 +150,9 @@ func (c *Client) Create(ctx context.Context, name string, m Machine) error {
 	if err := os.MkdirAll(c.Home, 0o700); err != nil {
 		return err
 	}
-	file, err := os.CreateTemp(c.Home, ".create-*.yaml")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(file.Name())
-	_, err = file.Write(m.yaml())
-	if err := errors.Join(err, file.Close()); err != nil {
-		return err
-	}
-	if err := c.run(ctx, "create", "--tty=false", "--name="+name, file.Name()); err != nil {
+	cmd := c.command("create", "--tty=false", "--name="+name, "-")
+	cmd.Stdin = bytes.NewReader(m.yaml())
+	if err := proc.Run(ctx, cmd); err != nil {
 		return fmt.Errorf("creating the VM: %w", err)
 	}
 	return nil
@@ -175,22 +166,24 @@ func (c *Client) Clone(ctx context.Context, from, to string) error {
 	return c.clear(to) // who waits for the copy to boot must not read how the original did
 }
 
-// Replace gives a stopped instance the name of another one, which is removed. An instance is its folder: limactl's own
-// rename moves the files one by one, and could fail half-way.
+// Replace gives a stopped instance, a draft, the name of another one, which is removed. At every moment one of the two has the
+// name: whoever dies in between leaves at most a draft. An instance is its folder: limactl's own rename moves the files one by
+// one, and could fail half-way.
 func (c *Client) Replace(ctx context.Context, draft, name string) error {
-	old := draft + "-old"
-	err := os.Rename(c.Dir(name), c.Dir(old))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	replaced := err == nil
-	if err = os.Rename(c.Dir(draft), c.Dir(name)); err != nil && replaced {
-		return errors.Join(err, os.Rename(c.Dir(old), c.Dir(name)))
+	err := exchange(c.Dir(draft), c.Dir(name))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return os.Rename(c.Dir(draft), c.Dir(name))
+	case errors.Is(err, syscall.EINVAL), errors.Is(err, syscall.ENOTSUP), errors.Is(err, syscall.ENOSYS):
+		// A network's file system may not know how: there nothing has the name for a moment.
+		old := draft + "-old"
+		err = errors.Join(os.Rename(c.Dir(name), c.Dir(old)), os.Rename(c.Dir(draft), c.Dir(name)))
+		draft = old
 	}
 	if err != nil {
 		return err
 	}
-	return c.Delete(ctx, old)
+	return c.Delete(ctx, draft)
 }
 
 // Configure replaces the machine that a stopped instance describes. Its image is not looked at again.
@@ -231,50 +224,22 @@ func (c *Client) Stop(ctx context.Context, name string) error {
 	return nil
 }
 
-// Delete ends an instance at once, whatever it is doing, and removes it. To delete one that is not there is no error.
-// It does what limactl delete --force does for the drivers that we use, and does not wait for a limactl to start.
+// Delete ends an instance at once, whatever it is doing, and removes it. To delete one that is not there is no error; what was
+// about to make it is ended. It does what limactl delete --force does for the drivers that we use, and does not wait for a
+// limactl to start.
 func (c *Client) Delete(ctx context.Context, name string) error {
-	dir := c.Dir(name)
 	var err error
 	for range deletions {
-		if _, gone := os.Lstat(dir); errors.Is(gone, fs.ErrNotExist) {
-			return nil
-		}
 		c.kill(name)
 		// The instance's files may not speak yet of what a start that was cut off has begun.
 		for ctx.Err() == nil && c.endStrays(name) {
 			time.Sleep(poll / 4)
 		}
-		if err = os.RemoveAll(dir); err == nil {
+		if err = os.RemoveAll(c.Dir(name)); err == nil {
 			return nil
 		}
 	}
 	return fmt.Errorf("deleting the VM %s: %w", name, err)
-}
-
-// endStrays kills the programs that still work for an instance, where the system tells of them, and says whether there were
-// any. They name its folder or, limactl itself, its name and our LIMA_HOME.
-func (c *Client) endStrays(name string) (found bool) {
-	processes, _ := filepath.Glob("/proc/[0-9]*")
-	for _, dir := range processes {
-		text, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
-		argv := strings.Split(string(text), "\x00")
-		program := filepath.Base(argv[0])
-		if !slices.ContainsFunc([]string{"limactl", "qemu-system-", "ssh", "virtiofsd"}, func(known string) bool {
-			return strings.HasPrefix(program, known)
-		}) {
-			continue
-		}
-		ours := strings.Contains(string(text), c.Dir(name)+"/")
-		if program == "limactl" && slices.Contains(argv, name) {
-			env, _ := os.ReadFile(filepath.Join(dir, "environ"))
-			ours = ours || slices.Contains(strings.Split(string(env), "\x00"), "LIMA_HOME="+c.Home)
-		}
-		if pid, err := strconv.Atoi(filepath.Base(dir)); ours && err == nil {
-			found = syscall.Kill(pid, syscall.SIGKILL) == nil || found
-		}
-	}
-	return found
 }
 
 // Status says whether an instance runs.
@@ -292,41 +257,15 @@ var pidFiles = []string{"ha.pid", "qemu.pid", "vz.pid"}
 
 // Status looks at an instance.
 func (c *Client) Status(name string) Status {
-	dir := c.Dir(name)
 	for _, file := range pidFiles {
-		if process(filepath.Join(dir, file)) != 0 {
+		if c.process(name, file) != 0 {
 			return Running
 		}
 	}
-	if _, err := os.Stat(filepath.Join(dir, "lima.yaml")); err != nil {
+	if _, err := os.Stat(filepath.Join(c.Dir(name), "lima.yaml")); err != nil {
 		return Broken
 	}
 	return Stopped
-}
-
-// kill ends the processes of an instance, as limactl does it.
-func (c *Client) kill(name string) {
-	for _, file := range pidFiles {
-		if pid := process(filepath.Join(c.Dir(name), file)); pid != 0 {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
-		}
-	}
-}
-
-// process returns the living process whose id is in a file, or 0.
-func process(pidFile string) int {
-	text, err := os.ReadFile(pidFile)
-	if err != nil {
-		return 0
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err != nil || pid <= 1 {
-		return 0
-	}
-	if err = syscall.Kill(pid, 0); err != nil && !errors.Is(err, syscall.EPERM) {
-		return 0
-	}
-	return pid
 }
 
 // Instances returns the names of all instances. It reads the folder, since starting limactl takes longer.

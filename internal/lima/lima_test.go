@@ -1,8 +1,10 @@
 package lima
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec" // a process to be taken for a virtual machine
 	"path/filepath"
@@ -10,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -264,30 +267,45 @@ func TestBootsThatFail(t *testing.T) {
 	}
 }
 
+// taken starts a process that looks like one of an instance, or like somebody else's.
+func taken(t *testing.T, argv ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command("bash")
+	cmd.Args = append([]string{argv[0], "-c", "read x"}, argv[1:]...)
+	input, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = input.Close()
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	return cmd
+}
+
 func TestStatus(t *testing.T) {
 	t.Parallel()
 	c := &Client{Home: t.TempDir()}
-	sleeper := exec.Command("sleep", "60")
-	if err := sleeper.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		_ = sleeper.Process.Kill()
-		_ = sleeper.Wait()
-	}()
+	pid := func(argv ...string) string { return strconv.Itoa(taken(t, argv...).Process.Pid) }
 	for name, test := range map[string]struct {
 		file, pid string
 		want      Status
 	}{
-		"no files":     {want: Stopped},
-		"host agent":   {"ha.pid", strconv.Itoa(sleeper.Process.Pid) + "\n", Running},
-		"qemu":         {"qemu.pid", strconv.Itoa(sleeper.Process.Pid), Running},
-		"apple":        {"vz.pid", strconv.Itoa(sleeper.Process.Pid), Running},
-		"gone":         {"ha.pid", "99999999", Stopped},
-		"empty":        {"ha.pid", "", Stopped},
-		"nonsense":     {"ha.pid", "x", Stopped},
-		"everybody":    {"ha.pid", "-1", Stopped},
-		"init, or any": {"ha.pid", "1", Stopped},
+		"no files":      {want: Stopped},
+		"host-agent":    {"ha.pid", pid("limactl", "hostagent", c.Dir("host-agent")+"/ha.pid") + "\n", Running},
+		"qemu":          {"qemu.pid", pid("qemu-system-x86_64", "file="+c.Dir("qemu")+"/disk"), Running},
+		"apple":         {"vz.pid", pid("limactl", "hostagent", c.Dir("apple")+"/ha.pid"), Running},
+		"another's":     {"qemu.pid", pid("qemu-system-x86_64", "file="+c.Dir("somebody")+"/disk"), Stopped},
+		"other program": {"ha.pid", pid("vim", c.Dir("other program")+"/lima.yaml"), Stopped},
+		"gone":          {"ha.pid", "99999999", Stopped},
+		"empty":         {"ha.pid", "", Stopped},
+		"nonsense":      {"ha.pid", "x", Stopped},
+		"everybody":     {"ha.pid", "-1", Stopped},
+		"init, or any":  {"ha.pid", "1", Stopped},
 	} {
 		if err := os.MkdirAll(c.Dir(name), 0o700); err != nil {
 			t.Fatal(err)
@@ -306,6 +324,75 @@ func TestStatus(t *testing.T) {
 		if got := c.Status(name); got != test.want {
 			t.Errorf("%s: %s, want %s", name, got, test.want)
 		}
+	}
+}
+
+// After a power cut an instance's files name processes that are anybody's.
+func TestDeleteSparesWhoeverHasThePIDNow(t *testing.T) {
+	t.Parallel()
+	c := &Client{Home: t.TempDir()}
+	vm := unique()
+	stranger := taken(t, "somebody's work")
+	if err := os.MkdirAll(c.Dir(vm), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range pidFiles {
+		if err := os.WriteFile(filepath.Join(c.Dir(vm), file), []byte(strconv.Itoa(stranger.Process.Pid)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.Delete(t.Context(), vm); err != nil {
+		t.Error(err)
+	}
+	if err := stranger.Process.Signal(syscall.Signal(0)); err != nil {
+		t.Errorf("it was killed: %v", err)
+	}
+	if status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", stranger.Process.Pid)); bytes.Contains(status, []byte(") Z ")) {
+		t.Error("it was killed")
+	}
+}
+
+// Whoever looks while an instance is replaced sees the old one or the new, and nothing is left of the other.
+func TestReplaceIsOneStep(t *testing.T) {
+	t.Parallel()
+	c := &Client{Home: t.TempDir()}
+	name := unique()
+	put := func(name string) {
+		if err := os.MkdirAll(c.Dir(name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("first")
+	if err := c.Replace(t.Context(), "first", name); err != nil { // there is nothing to replace
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	missing := make(chan bool, 1)
+	go func() {
+		gone := false
+		for {
+			select {
+			case <-done:
+				missing <- gone
+				return
+			default:
+				_, err := os.Stat(c.Dir(name))
+				gone = gone || err != nil
+			}
+		}
+	}()
+	for range 100 {
+		put("draft")
+		if err := c.Replace(t.Context(), "draft", name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(done)
+	if <-missing {
+		t.Error("for a moment there was none")
+	}
+	if names, err := c.Instances(); err != nil || !slices.Equal(names, []string{name}) {
+		t.Errorf("%v, %v", names, err)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -22,7 +21,7 @@ func (c *Client) Usage(ctx context.Context, names []string) map[string]Usage {
 	byPID, list := map[int]string{}, []string{}
 	for _, name := range names {
 		for _, file := range []string{"qemu.pid", "vz.pid"} {
-			if pid := process(filepath.Join(c.Dir(name), file)); pid != 0 {
+			if pid := c.process(name, file); pid != 0 {
 				byPID[pid], list = name, append(list, strconv.Itoa(pid))
 			}
 		}

@@ -10,7 +10,8 @@ import (
 func TestUsage(t *testing.T) {
 	t.Parallel()
 	c := &Client{Home: t.TempDir(), Env: os.Environ()}
-	for name, pid := range map[string]string{"running": fmt.Sprintln(os.Getpid()), "stopped": "", "strange": "-1"} {
+	machine := taken(t, "qemu-system-x86_64", "file="+c.Dir("running")+"/disk")
+	for name, pid := range map[string]string{"running": fmt.Sprintln(machine.Process.Pid), "stopped": "", "strange": "-1"} {
 		if err := os.Mkdir(c.Dir(name), 0o700); err != nil {
 			t.Fatal(err)
 		}

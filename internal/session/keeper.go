@@ -184,7 +184,7 @@ func (r *Runner) beginSpare(ctx context.Context, o order) (*vm, template.Record,
 		}
 		return nil, record, machine, err
 	}
-	spare, err := r.own(template.NewName(template.Spare, o.Shape.Project.Name(), template.Random()))
+	spare, err := r.own(ctx, template.NewName(template.Spare, o.Shape.Project.Name(), template.Random()))
 	if err != nil {
 		return nil, record, machine, err
 	}

@@ -172,7 +172,7 @@ func (r *Runner) bringUp(ctx context.Context, spec Spec, step *ui.Step, stop con
 
 // start boots a new VM.
 func (r *Runner) start(ctx context.Context, spec Spec, step *ui.Step, stop context.CancelCauseFunc) (*vm, error) {
-	vm, err := r.own(template.NewName(template.Session, spec.Project.Name(), template.Random()))
+	vm, err := r.own(ctx, template.NewName(template.Session, spec.Project.Name(), template.Random()))
 	if err != nil {
 		return vm, err
 	}
@@ -199,8 +199,8 @@ type vm struct {
 }
 
 // own makes the name of a VM ours. Whoever finds the VM without this lock knows that its owner is gone.
-func (r *Runner) own(name string) (*vm, error) {
-	owner, err := r.State.TryLock(name, state.Exclusive)
+func (r *Runner) own(ctx context.Context, name string) (*vm, error) {
+	owner, err := r.State.Lock(ctx, name, state.Exclusive) // somebody may just be looking whose it is
 	return &vm{r: r, name: name, owner: owner}, err
 }
 

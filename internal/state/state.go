@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -30,8 +31,10 @@ func (d Dir) Disks() string { return filepath.Join(string(d), "disks") }
 // Cache holds what can be fetched again.
 func (d Dir) Cache() string { return filepath.Join(string(d), "cache") }
 
+const lockSuffix = ".lock"
+
 func (d Dir) lockFile(name string) string {
-	return filepath.Join(string(d), "state", "locks", name+".lock")
+	return filepath.Join(string(d), "state", "locks", name+lockSuffix)
 }
 
 // Mode says whether a lock can be held by several processes at once.
@@ -77,22 +80,53 @@ func (d Dir) TryLock(name string, mode Mode) (*Lock, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, err
 	}
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
 	how := unix.LOCK_EX | unix.LOCK_NB
 	if mode == Shared {
 		how = unix.LOCK_SH | unix.LOCK_NB
 	}
-	if err = unix.Flock(int(file.Fd()), how); err == nil {
-		return &Lock{file}, nil
+	for {
+		file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		err = unix.Flock(int(file.Fd()), how)
+		if err == nil && stands(file) {
+			return &Lock{file}, nil
+		}
+		file.Close()
+		switch {
+		case err == nil: // it was removed meanwhile: others would lock another file
+		case errors.Is(err, unix.EWOULDBLOCK):
+			return nil, ErrLocked
+		default:
+			return nil, fmt.Errorf("locking %s: %w", name, err)
+		}
 	}
-	file.Close()
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		return nil, ErrLocked
+}
+
+// stands says whether a file still has its name.
+func stands(file *os.File) bool {
+	ours, err := file.Stat()
+	if err != nil {
+		return false
 	}
-	return nil, fmt.Errorf("locking %s: %w", name, err)
+	there, err := os.Lstat(file.Name())
+	return err == nil && os.SameFile(ours, there)
+}
+
+// Locks returns the names of all locks that there is a file of, held or not.
+func (d Dir) Locks() ([]string, error) {
+	entries, err := os.ReadDir(filepath.Dir(d.lockFile("")))
+	if err != nil && !Gone(err) {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		if name, ok := strings.CutSuffix(e.Name(), lockSuffix); ok {
+			names = append(names, name)
+		}
+	}
+	return names, nil
 }
 
 // Lock waits for the lock of a name.
@@ -123,6 +157,9 @@ func ReadJSON(path string, v any) error {
 	return nil
 }
 
+// draft is how the files begin that are to take the place of others.
+const draft = ".new-"
+
 // WriteJSON replaces a file as a whole: whoever reads it sees the old content or the new, even after a power cut.
 func WriteJSON(path string, v any) error {
 	text, err := json.MarshalIndent(v, "", "\t")
@@ -132,20 +169,55 @@ func WriteJSON(path string, v any) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	temp, err := os.CreateTemp(filepath.Dir(path), ".new-*") // with mode 0600
+	for {
+		err := replace(path, append(text, '\n'))
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, errTidied) {
+			return fmt.Errorf("writing %s: %w", path, err)
+		}
+	}
+}
+
+var errTidied = errors.New("the draft was taken for one that is left over")
+
+func replace(path string, text []byte) error {
+	temp, err := os.CreateTemp(filepath.Dir(path), draft+"*") // with mode 0600
 	if err != nil {
 		return err
 	}
-	_, err = temp.Write(append(text, '\n'))
-	err = errors.Join(err, temp.Sync(), temp.Close())
-	if err == nil {
+	defer temp.Close()
+	err = unix.Flock(int(temp.Fd()), unix.LOCK_EX|unix.LOCK_NB) // as long as we live it is no left-over
+	if errors.Is(err, unix.EWOULDBLOCK) || err == nil && !stands(temp) {
+		return errTidied
+	}
+	_, err = temp.Write(text)
+	if err = errors.Join(err, temp.Sync()); err == nil {
 		err = os.Rename(temp.Name(), path)
 	}
 	if err != nil {
 		_ = os.Remove(temp.Name())
-		return fmt.Errorf("writing %s: %w", path, err)
 	}
-	return nil
+	return err
+}
+
+// Tidy removes the drafts of processes that were killed. What it cannot remove does no harm.
+func (d Dir) Tidy() {
+	_ = filepath.WalkDir(filepath.Join(string(d), "state"), func(path string, e fs.DirEntry, err error) error {
+		if err != nil || !e.Type().IsRegular() || !strings.HasPrefix(e.Name(), draft) {
+			return nil
+		}
+		file, err := os.Open(path)
+		if err != nil {
+			return nil
+		}
+		defer file.Close()
+		if unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
+			_ = os.Remove(path)
+		}
+		return nil
+	})
 }
 
 // Gone says whether an error means that a file is not there.

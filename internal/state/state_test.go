@@ -137,14 +137,14 @@ func TestLockExcludesGoroutines(t *testing.T) {
 	d := Dir(t.TempDir())
 	var wg sync.WaitGroup
 	counter := filepath.Join(string(d), "counter")
-	for range 8 {
+	for i := range 8 {
 		wg.Go(func() {
 			lock, err := d.Lock(t.Context(), "x", Exclusive)
 			if err != nil {
 				t.Error(err)
 				return
 			}
-			defer lock.Unlock()
+			defer []func(){lock.Unlock, lock.Remove}[i%2]() // the file may go while others wait
 			text, _ := os.ReadFile(counter)
 			time.Sleep(time.Millisecond)
 			if err := os.WriteFile(counter, append(text, 'x'), 0o600); err != nil {
@@ -268,6 +268,66 @@ func TestReadersSeeWholeDocuments(t *testing.T) {
 		default:
 		}
 	}
+}
+
+// The drafts of the dead go; those of the living stay.
+func TestTidy(t *testing.T) {
+	t.Parallel()
+	d := Dir(t.TempDir())
+	file := filepath.Join(string(d), "state", "guard", "x.json")
+	if err := WriteJSON(file, 1); err != nil {
+		t.Fatal(err)
+	}
+	left := filepath.Join(filepath.Dir(file), draft+"123")
+	if err := os.WriteFile(left, []byte("half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := range 200 {
+			if err := WriteJSON(file, i); err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	for running := true; running; {
+		select {
+		case <-done:
+			running = false
+		default:
+		}
+		d.Tidy()
+	}
+	if files, err := os.ReadDir(filepath.Dir(file)); err != nil || len(files) != 1 {
+		t.Errorf("%v, %v", files, err)
+	}
+	var last int
+	if err := ReadJSON(file, &last); err != nil || last != 199 {
+		t.Errorf("%d, %v", last, err)
+	}
+	Dir(filepath.Join(string(d), "nowhere")).Tidy()
+}
+
+func TestLocks(t *testing.T) {
+	t.Parallel()
+	d := Dir(t.TempDir())
+	if names, err := d.Locks(); err != nil || len(names) > 0 {
+		t.Errorf("without a folder: %v, %v", names, err)
+	}
+	held, err := d.TryLock("b", Exclusive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	free, err := d.TryLock("a", Exclusive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	free.Unlock()
+	if names, err := d.Locks(); err != nil || !slices.Equal(names, []string{"a", "b"}) {
+		t.Errorf("%v, %v", names, err)
+	}
+	held.Remove()
 }
 
 func TestLayout(t *testing.T) {

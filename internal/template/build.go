@@ -101,7 +101,7 @@ func (b *Builder) Build(ctx context.Context, spec Spec) (Entry, error) {
 
 // begin keeps others from building a template, and from removing disks that nothing points to yet.
 func (b *Builder) begin(ctx context.Context, name string) (done func(), err error) {
-	building, err := b.State.TryLock(name+".build", state.Exclusive)
+	ours, err := b.State.TryLock(name+building, state.Exclusive)
 	if errors.Is(err, state.ErrLocked) {
 		return nil, fmt.Errorf("%w: %s", ErrBusy, name)
 	}
@@ -110,12 +110,12 @@ func (b *Builder) begin(ctx context.Context, name string) (done func(), err erro
 	}
 	disks, err := b.State.Lock(ctx, disksLock, state.Shared)
 	if err != nil {
-		building.Unlock()
+		ours.Unlock()
 		return nil, err
 	}
 	return func() {
 		disks.Unlock()
-		building.Unlock()
+		ours.Remove()
 	}, nil
 }
 
@@ -196,7 +196,7 @@ func (r Record) Machine() lima.Machine {
 // that fails the draft is removed, and what had the name before keeps it.
 func (b *Builder) replace(ctx context.Context, name string, build func(draft string) error) (err error) {
 	draft := NewName(Building, "new", Random())
-	owner, err := b.State.TryLock(draft, state.Exclusive)
+	owner, err := b.State.Lock(ctx, draft, state.Exclusive)
 	if err != nil {
 		return err
 	}
@@ -355,7 +355,7 @@ func (s *Store) Plain(ctx context.Context, r Record, measure func(original, copy
 	var names []string
 	for range 2 {
 		name := NewName(Building, "plain", Random())
-		owner, err := s.State.TryLock(name, state.Exclusive)
+		owner, err := s.State.Lock(ctx, name, state.Exclusive)
 		if err != nil {
 			return err
 		}

@@ -105,10 +105,10 @@ func (b *Builder) layers(ctx context.Context, spec Spec, images []lima.Image) (E
 func (b *Builder) layer(ctx context.Context, l layer, rebuild bool, began time.Time) (Entry, error) {
 	l.record.Kind, l.record.Layer = Layer, l.print
 	entry := Entry{l.name(), l.record}
-	lock, err := b.State.TryLock(entry.Name+".build", state.Exclusive)
+	lock, err := b.State.TryLock(entry.Name+building, state.Exclusive)
 	if errors.Is(err, state.ErrLocked) {
 		err = b.step("waiting for another claude-vm to build the "+entry.title(), func() (err error) {
-			lock, err = b.State.Lock(ctx, entry.Name+".build", state.Exclusive)
+			lock, err = b.State.Lock(ctx, entry.Name+building, state.Exclusive)
 			return err
 		})
 	}

@@ -14,6 +14,9 @@ import (
 // disksLock is held by whoever makes disks that no instance stands on yet, and by whoever removes such disks.
 const disksLock = "disks"
 
+// building is what the lock's name ends with that is held by whoever builds an instance.
+const building = ".build"
+
 // Waste is what nothing stands on.
 type Waste struct {
 	Layers []Entry

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/themouette/claude-vm/internal/lima"
@@ -148,16 +149,31 @@ func (s *Store) Copy(ctx context.Context, from, to string, m lima.Machine, r Rec
 	return WriteRecord(s.Lima, to, r)
 }
 
-// Orphans returns the sessions, spares and half-built instances whose owners are gone.
+// Orphans returns the sessions, spares and half-built instances whose owners are gone, and the names that locks are left
+// of: their owners died before there was an instance, or after it was removed.
 func (s *Store) Orphans() ([]string, error) {
 	names, err := s.Lima.Instances()
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(names, func(name string) bool {
+	locks, err := s.State.Locks()
+	if err != nil {
+		return nil, err
+	}
+	orphans := slices.DeleteFunc(slices.Clone(names), func(name string) bool {
 		kind := KindOf(name)
 		return kind != Session && kind != Spare && kind != Building || s.Owned(name)
-	}), nil
+	})
+	for _, name := range locks {
+		instance, build := strings.CutSuffix(name, building)
+		if build && KindOf(instance) == Template {
+			continue // nobody waits for that one: it must not seem to be held, and the next build removes it
+		}
+		if KindOf(instance) != "" && !slices.Contains(names, instance) && !s.Owned(name) {
+			orphans = append(orphans, name)
+		}
+	}
+	return orphans, nil
 }
 
 // Owned says whether the process that made an instance is still there.
@@ -169,7 +185,7 @@ func (s *Store) Owned(name string) bool {
 	return errors.Is(err, state.ErrLocked)
 }
 
-// Sweep removes the orphans and returns their names.
+// Sweep removes the orphans, and returns the names of the instances among them.
 func (s *Store) Sweep(ctx context.Context) (removed []string, err error) {
 	orphans, err := s.Orphans()
 	if err != nil {
@@ -179,17 +195,25 @@ func (s *Store) Sweep(ctx context.Context) (removed []string, err error) {
 	for _, name := range orphans {
 		lock, err := s.State.TryLock(name, state.Exclusive)
 		if errors.Is(err, state.ErrLocked) {
-			continue // somebody else is sweeping
+			continue // somebody else is sweeping, or uses the name again
 		}
-		if err == nil {
-			if err = s.Lima.Delete(ctx, name); err == nil {
-				lock.Remove()
-				removed = append(removed, name)
+		if err != nil {
+			failures = append(failures, err)
+			continue
+		}
+		switch KindOf(name) {
+		case Session, Spare, Building:
+			_, err := os.Lstat(s.Lima.Dir(name))
+			if failed := s.Lima.Delete(ctx, name); failed != nil {
+				failures = append(failures, failed)
+				lock.Unlock()
 				continue
 			}
-			lock.Unlock()
+			if err == nil {
+				removed = append(removed, name)
+			}
 		}
-		failures = append(failures, err)
+		lock.Remove()
 	}
 	return removed, errors.Join(failures...)
 }

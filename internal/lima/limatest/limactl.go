@@ -131,6 +131,9 @@ func (c *call) create(name, file string) error {
 	if err != nil {
 		return err
 	}
+	if file == "-" {
+		file = "/dev/stdin"
+	}
 	if err := copyFile(file, filepath.Join(dir, "lima.yaml")); err != nil {
 		return err
 	}

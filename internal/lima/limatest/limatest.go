@@ -10,6 +10,7 @@
 //	FAKE_DIR      where the traces go: log, with a line for each call, and what guest/claude and guest/sudo leave
 //	FAKE_FAIL     a regular expression: calls whose line in the log it matches fail, half done
 //	FAKE_HANG     the same: these wait until there is a file FAKE_DIR/go
+//	FAKE_STOP_AT  a number: so does the call whose line in the log is that one
 //	FAKE_SHARES   the kinds of shared folder that the guest's kernel knows; 9p if it is not set
 //	FAKE_BOOT     silent: nothing is heard of a guest; panic: its kernel gives up
 //	FAKE_VERSION  what limactl calls its version
@@ -17,6 +18,7 @@
 package limatest
 
 import (
+	"bytes"
 	"embed"
 	"errors"
 	"fmt"
@@ -78,11 +80,8 @@ func execute(name string, run func(*call) error) int {
 		return 0
 	}
 	line := c.line()
-	if log, err := os.OpenFile(filepath.Join(c.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err == nil {
-		fmt.Fprintln(log, line)
-		log.Close()
-	}
-	for matches("FAKE_HANG", line) && !exists(filepath.Join(c.dir, "go")) {
+	number := c.note(line)
+	for (matches("FAKE_HANG", line) || os.Getenv("FAKE_STOP_AT") == number) && !exists(filepath.Join(c.dir, "go")) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	c.fail = matches("FAKE_FAIL", line)
@@ -105,6 +104,19 @@ func execute(name string, run func(*call) error) int {
 }
 
 var plain = regexp.MustCompile(`^[\w@%+=:,./-]+$`)
+
+// note adds a line to the log and returns its number there.
+func (c *call) note(line string) string {
+	log, err := os.OpenFile(filepath.Join(c.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600)
+	if err != nil {
+		return ""
+	}
+	defer log.Close()
+	fmt.Fprintln(log, line)
+	end, _ := log.Seek(0, io.SeekCurrent)
+	before, _ := io.ReadAll(io.NewSectionReader(log, 0, end))
+	return strconv.Itoa(bytes.Count(before, []byte("\n")))
+}
 
 // line is how a call stands in the log.
 func (c *call) line() string {

@@ -1,0 +1,25 @@
+package lima
+
+import (
+	"bytes"
+	"encoding/binary"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// commandLine returns the arguments of a process, nothing if it is gone or nobody may know. The kernel's answer is their
+// number, the path of the program, some NULs, and then they.
+func commandLine(pid int) []string {
+	answer, err := unix.SysctlRaw("kern.procargs2", pid)
+	if err != nil || len(answer) < 4 {
+		return nil
+	}
+	count := binary.LittleEndian.Uint32(answer)
+	_, rest, _ := bytes.Cut(answer[4:], []byte{0})
+	argv := strings.Split(string(bytes.TrimLeft(rest, "\x00")), "\x00")
+	return argv[:min(len(argv), int(count))]
+}
+
+// exchange swaps the names of two folders in one step.
+func exchange(a, b string) error { return unix.RenamexNp(a, b, unix.RENAME_SWAP) }
