@@ -226,6 +226,8 @@ func (s *scene) listing() map[string]int {
 				return nil
 			case rel == "state/spares.log", rel == "state/locks/spares.lock": // of any spare
 				return nil
+			case rel == "state/login.json", rel == "state/locks/login.lock": // of a session that got so far
+				return nil
 			}
 			found[name+": "+random.ReplaceAllString(rel, "#")]++
 			return nil
@@ -288,7 +290,7 @@ func (s *scene) deeds() []deed {
 
 // evil is a session that logs in, and leaves something that git would run.
 const evil = `echo evil >` + "`cat $FAKE_DIR/claude.dir`" + `/.git/hooks/post-commit; mkdir -p ~/.claude; ` +
-	`echo '{"claudeAiOauth":{"accessToken":"a","refreshToken":"r","expiresAt":4102444800000,"scopes":["user:inference"]}}' >~/.claude/.credentials.json`
+	`echo '{"claudeAiOauth":{"accessToken":"a","refreshToken":"r","expiresAt":'$(($(date +%s) + 28800))'000,"scopes":["user:inference"]}}' >~/.claude/.credentials.json`
 
 var signals = []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP}
 
@@ -341,7 +343,7 @@ func TestDeathAtEachStep(t *testing.T) {
 	for number := range w.newScene(t).deeds() {
 		s := w.newScene(t) // how it goes when nothing happens
 		d := s.deeds()[number]
-		if out, code := s.run(d.env, d.args...); code != 0 {
+		if out, code := s.run(d.env, d.args...); code != 0 || strings.Contains(out, "could not be kept") {
 			t.Fatalf("%v: code %d\n%s", d.args, code, out)
 		}
 		log, err := os.ReadFile(s.path("fake/log"))

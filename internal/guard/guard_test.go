@@ -248,6 +248,21 @@ func TestKilledSessionsAreMadeUpFor(t *testing.T) {
 
 // TestSessionsAtOnce: what one session has planted is not what the repository was like for the next, be that in the same
 // folder or in a repository inside of it.
+// Who is killed while it puts something back leaves a draft beside it, which goes when that is done again.
+func TestDraftsOfTheKilledGo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	watch := w.begin(true)
+	w.write(".git/"+draft+"12345678", "half")
+	w.git("config", "core.pager", "evil")
+	if found := w.end(watch); len(found) != 1 {
+		t.Errorf("found %q", found)
+	}
+	if left, _ := filepath.Glob(filepath.Join(w.path(".git"), draft+"*")); len(left) > 0 {
+		t.Errorf("left: %q", left)
+	}
+}
+
 func TestSessionsAtOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

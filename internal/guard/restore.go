@@ -245,7 +245,8 @@ func write(root *os.Root, rel string, text []byte, mode fs.FileMode) error {
 	if err := root.MkdirAll(path.Dir(rel), 0o755); err != nil {
 		return err
 	}
-	temp := path.Join(path.Dir(rel), ".claude-vm-"+strings.ToLower(rand.Text()[:8]))
+	sweep(root, path.Dir(rel))
+	temp := path.Join(path.Dir(rel), draft+strings.ToLower(rand.Text()[:8]))
 	f, err := root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
@@ -264,4 +265,22 @@ func write(root *os.Root, rel string, text []byte, mode fs.FileMode) error {
 		_ = root.Remove(temp)
 	}
 	return err
+}
+
+// draft is how the files begin that are to take the place of others.
+const draft = ".claude-vm-draft-"
+
+// sweep removes the drafts in a folder that were left when we were killed. Whoever writes has the gate: none of them is in use.
+func sweep(root *os.Root, dir string) {
+	folder, err := root.Open(dir)
+	if err != nil {
+		return
+	}
+	defer folder.Close()
+	names, _ := folder.Readdirnames(maxList)
+	for _, name := range names {
+		if strings.HasPrefix(name, draft) {
+			_ = root.Remove(path.Join(dir, name))
+		}
+	}
 }
