@@ -473,7 +473,7 @@ func TestDeathOfAKeeper(t *testing.T) {
 func TestDeathAtEachChange(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	count := 6
+	count := 3
 	if everything() {
 		count = 60
 	}
