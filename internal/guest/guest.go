@@ -183,10 +183,25 @@ func (o Outfit) Script() string {
 	return render("outfit.sh", many("FILES", files), many("MERGE", merge), many("STEPS", o.Steps), one("NOW", now))
 }
 
-// Await returns the command line of a login shell that waits, ready for what Become makes of it.
+// Await returns the command line of a login shell that waits, ready for what Become makes of it. First it rehearses, prints a
+// line end when that is done, and has nothing else to do with it.
 func Await() string {
-	return asJob(`bash -l -c 'read -r claude_vm_size && LC_ALL=C IFS= read -r -N "$claude_vm_size" claude_vm_script && eval "$claude_vm_script"' ~/` + folder + "session")
+	const next = `claude_vm_next() { read -r claude_vm_size && LC_ALL=C IFS= read -r -N "$claude_vm_size" claude_vm_script; }`
+	return asJob(`bash -l -c '` + next + `; claude_vm_next && (eval "$claude_vm_script") </dev/null >/dev/null 2>&1; echo; ` +
+		`claude_vm_next && eval "$claude_vm_script"' ~/` + folder + "session")
 }
+
+// Rehearse returns what is to be written first to a shell that waits: it does all that a session needs once before it matters.
+// What a machine has run before it runs faster: the programs are in its memory and, without hardware help, translated.
+func Rehearse(home string) string {
+	s := Session{Home: home, Dir: "/", Env: []string{"LANG=C.UTF-8"}, Mode: Exec, Command: []string{"true"}}
+	document := File{Path: folder + "rehearsal", Content: "{}"}
+	outfit := Outfit{Files: s.Files(), Merge: []File{document, document}}
+	return message("(" + outfit.Script() + ")\n(source ~/" + folder + "session)\nrm -f ~/" + folder + "{session,join,exported,exported-all,rehearsal}\n")
+}
+
+// message is a script as a shell that waits reads it.
+func message(script string) string { return strconv.Itoa(len(script)) + "\n" + script }
 
 // Become returns what is to be written to a shell that waits. It runs the script, in a shell below it, and then what a session
 // runs unless that is nil. What is written after it is the session's input.
@@ -195,7 +210,7 @@ func Become(script string, s *Session) string {
 	if s != nil {
 		text += "source ~/" + folder + "session\n"
 	}
-	return strconv.Itoa(len(text)) + "\n" + text
+	return message(text)
 }
 
 // Changed returns the script that prints the content of a file and of another one, NUL between them, if the first does not

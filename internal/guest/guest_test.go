@@ -120,15 +120,15 @@ func TestAwait(t *testing.T) {
 	s := Session{Home: home, Dir: "/", Mode: Line, Command: []string{`printf %s "$X" && cat && exit 7`}, Env: []string{"X=" + string(every)}}
 	cmd := exec.Command("bash", "-c", Await())
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "LANG=C.UTF-8"}
-	cmd.Stdin = strings.NewReader(Become(Outfit{Files: s.Files()}.Script(), &s) + rest)
+	cmd.Stdin = strings.NewReader(Rehearse(home) + Become(Outfit{Files: s.Files()}.Script(), &s) + rest)
 	out, err := cmd.Output()
-	if string(out) != string(every)+rest || cmd.ProcessState.ExitCode() != 7 {
+	if string(out) != "\n"+string(every)+rest || cmd.ProcessState.ExitCode() != 7 {
 		t.Errorf("%v, %d bytes of %d: %.300q", err, len(out), len(every)+len(rest), out)
 	}
 	for name, input := range map[string]string{"the outfit fails": Become("exit 4", &s), "it is discarded": ""} {
 		cmd := exec.Command("bash", "-c", Await())
-		cmd.Env, cmd.Stdin = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home}, strings.NewReader(input)
-		if out, _ := cmd.CombinedOutput(); len(out) > 0 || cmd.ProcessState.ExitCode() == 0 {
+		cmd.Env, cmd.Stdin = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home}, strings.NewReader(Rehearse(home)+input)
+		if out, _ := cmd.CombinedOutput(); string(out) != "\n" || cmd.ProcessState.ExitCode() == 0 {
 			t.Errorf("%s: %q, code %d", name, out, cmd.ProcessState.ExitCode())
 		}
 	}

@@ -75,6 +75,19 @@ func (w *Waiting) Close() {
 	}
 }
 
+// Rehearse feeds the command with something to begin with, and returns when it has printed a byte.
+func (w *Waiting) Rehearse(ctx context.Context, text string) error {
+	defer context.AfterFunc(ctx, w.Close)()
+	_, err := io.WriteString(w.stdin, text)
+	if err == nil {
+		_, err = w.stdout.Read(make([]byte, 1))
+	}
+	if err != nil {
+		return fmt.Errorf("preparing the VM: %w", err)
+	}
+	return nil
+}
+
 // Run feeds the command with what it waits for, and then with the input given, until it ends. The error is as Exec's.
 func (w *Waiting) Run(ctx context.Context, awaited string, command Command) error {
 	defer w.Close()

@@ -247,6 +247,9 @@ func (r *Runner) bootSpare(ctx context.Context, spare *vm, machine lima.Machine,
 	if err == nil {
 		spare.waiting, err = r.Lima.Await(spare.name, guest.Await())
 	}
+	if err == nil {
+		err = spare.waiting.Rehearse(ctx, guest.Rehearse(lima.GuestHome))
+	}
 	return err
 }
 

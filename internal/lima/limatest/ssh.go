@@ -100,20 +100,22 @@ func lend(dir string, flags []string) error {
 	return nil
 }
 
-// feed passes on the script that begins with its size, translated, and what follows it as it is.
+// feed passes on the two scripts that begin with their sizes, translated, and what follows them as it is.
 func feed(to io.WriteCloser, from io.Reader, translate *strings.Replacer) {
 	defer to.Close()
 	input := bufio.NewReader(from)
-	var size int
-	if _, err := fmt.Fscanf(input, "%d\n", &size); err != nil {
-		return
+	for range 2 {
+		var size int
+		if _, err := fmt.Fscanf(input, "%d\n", &size); err != nil {
+			return
+		}
+		script := make([]byte, size)
+		if _, err := io.ReadFull(input, script); err != nil {
+			return
+		}
+		text := translate.Replace(string(script))
+		fmt.Fprintf(to, "%d\n%s", len(text), text)
 	}
-	script := make([]byte, size)
-	if _, err := io.ReadFull(input, script); err != nil {
-		return
-	}
-	text := translate.Replace(string(script))
-	fmt.Fprintf(to, "%d\n%s", len(text), text)
 	_, _ = io.Copy(to, input)
 }
 
