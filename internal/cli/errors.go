@@ -141,6 +141,8 @@ type knownError struct {
 	hint string
 }
 
+const noSpaceHint = "free some, remove templates with claude-vm clean-all, or move the folder with CLAUDE_VM_HOME"
+
 // knownErrors returns them all; what comes earlier is looked for first.
 func knownErrors() []knownError {
 	host := thisSystem(runtime.GOOS)
@@ -153,6 +155,7 @@ func knownErrors() []knownError {
 		{template.ErrNone, codeMissing, "build it with: claude-vm setup"},
 		{lima.ErrNoLima, codeHost, "install Lima: " + host.installLima()},
 		{lima.ErrOldLima, codeHost, "update Lima: " + host.installLima()},
+		{lima.ErrHangs, codeHost, "see what it waits for: limactl list, with LIMA_HOME set to the folder vm of claude-vm's own"},
 		{lima.ErrNoQEMU, codeHost, "install QEMU: " + host.installQEMU()},
 		{lima.ErrHome, codeHost, "choose a short folder, such as: export CLAUDE_VM_HOME=/var/tmp/cvm"},
 		{lima.ErrNoImage, codeHost, "--image takes a Lima template (template:debian-13), a disk image, or a folder made by `make image`"},
@@ -164,9 +167,11 @@ func knownErrors() []knownError {
 		{forward.ErrNoGPGKey, codeHost, "make one with gpg --quick-generate-key, or leave the tool gpg out"},
 		{errNoScreen, codeNoLogin, "without one, set CLAUDE_CODE_OAUTH_TOKEN (from claude setup-token) or ANTHROPIC_API_KEY"},
 		{errNotKept, codeNoLogin, "log in with claude-vm login, or take over the login of this machine: claude-vm login --from-host"},
-		{errNoSpace, codeHost, "free some, remove templates with claude-vm clean-all, or move the folder with CLAUDE_VM_HOME"},
+		{errNoSpace, codeHost, noSpaceHint},
 		{project.ErrGone, codeHost, "change to a folder that exists"},
 		{git.ErrDubiousOwner, codeRefused, "if you trust it: git config --global --add safe.directory FOLDER"},
+		{syscall.ENOSPC, codeHost, noSpaceHint},
+		{template.ErrUnknownDisks, codeFailure, "build it anew with claude-vm setup, in the project that it belongs to, or remove everything: claude-vm clean-all"},
 		{template.ErrBusy, codeBusy, "wait until it is done"},
 		{state.ErrLocked, codeBusy, "wait until it is done"},
 		{template.ErrRunning, codeBusy, "somebody started the template with limactl; stop it there, or build it anew: claude-vm setup"},
@@ -179,7 +184,7 @@ func knownErrors() []knownError {
 		{fetch.ErrIntegrity, codeDownload, "nothing was installed; try again, or for Claude Code choose another source with claude.source"},
 		{fetch.ErrUnreachable, codeDownload, "check the network, the proxy variables and npm's registry; claude.source chooses where Claude Code comes from"},
 		{fetch.ErrNotFound, codeDownload, "see claude.version, claude.source and the versions below tools in the configuration"},
-		{lima.ErrBoot, codeVM, "claude-vm doctor shows what may be missing; --verbose shows Lima's log"},
+		{lima.ErrBoot, codeVM, "claude-vm doctor shows what may be missing, --verbose shows Lima's log; if a disk is damaged, build it anew: claude-vm setup --rebuild"},
 		{session.ErrLost, codeVM, ""},
 		{session.ErrEnded, codeVM, ""},
 		{session.ErrStuck, codeBusy, "the claude-vm that has it does not react: end that one (claude-vm ps shows its PID), and the next command removes the VM"},

@@ -91,8 +91,14 @@ func (c *Client) Link(name, folder string) error {
 
 // CheckSealed says whether a sealed instance still has all that it stands on.
 func (c *Client) CheckSealed(name, folder string) error {
-	if _, err := os.Stat(filepath.Join(c.Dir(name), "disk")); err != nil {
-		return err
+	for _, file := range []string{"disk", "lima.yaml"} {
+		info, err := os.Stat(filepath.Join(c.Dir(name), file))
+		if err == nil && info.Size() == 0 {
+			err = fmt.Errorf("%s of %s is empty", file, name) // as power cuts leave them
+		}
+		if err != nil {
+			return err
+		}
 	}
 	if Driver(runtime.GOOS) != "qemu" {
 		return nil

@@ -37,6 +37,12 @@ const longestSocket = "ssh.sock.1234567890123456"
 // powerOff is how long a guest may take to shut down.
 const powerOff = 2 * time.Minute
 
+const (
+	versionTime = 30 * time.Second
+	// cloneTime is long enough for a file system without thin copies.
+	cloneTime = 10 * time.Minute
+)
+
 // deletions is how often we try to delete an instance: one that is just starting can get a file in its folder meanwhile.
 const deletions = 3
 
@@ -50,6 +56,8 @@ var (
 	ErrNoQEMU = errors.New("QEMU is not installed")
 	// ErrOldLima means that limactl is older than MinVersion.
 	ErrOldLima = errors.New("this Lima is too old")
+	// ErrHangs means that limactl does not come to an end.
+	ErrHangs = errors.New("limactl hangs")
 	// ErrHome means that instances cannot lie below the folder given.
 	ErrHome = errors.New("the path of the state folder cannot be used")
 )
@@ -104,9 +112,14 @@ var versionLine = regexp.MustCompile(`limactl version v?(\S+)`)
 
 // Version returns limactl's version as it states it, with a v in front.
 func (c *Client) Version(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, versionTime)
+	defer cancel()
 	cmd := c.command("--version")
 	cmd.Stderr = nil
 	out, err := proc.Output(ctx, cmd)
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return "", fmt.Errorf("asking Lima for its version: %w: %s has not answered for %v", ErrHangs, c.Limactl, versionTime)
+	}
 	if err != nil {
 		return "", fmt.Errorf("asking Lima for its version: %w", err)
 	}
@@ -160,7 +173,13 @@ func (c *Client) Create(ctx context.Context, name string, m Machine) error {
 
 // Clone makes a stopped copy of a stopped instance. When the original was sealed, the two share its disk.
 func (c *Client) Clone(ctx context.Context, from, to string) error {
-	if err := c.run(ctx, "clone", "--tty=false", from, to); err != nil {
+	ctx, cancel := context.WithTimeout(ctx, cloneTime)
+	defer cancel()
+	err := c.run(ctx, "clone", "--tty=false", from, to)
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("cloning the VM: %w: it has been at it for %v", ErrHangs, cloneTime)
+	}
+	if err != nil {
 		return fmt.Errorf("cloning the VM: %w", err)
 	}
 	return c.clear(to) // who waits for the copy to boot must not read how the original did

@@ -118,7 +118,7 @@ func (b *Builder) layer(ctx context.Context, l layer, rebuild bool, began time.T
 	defer lock.Unlock()
 	record, err := b.usable(entry.Name)
 	switch {
-	case err == nil && record.Layer == l.print && !(rebuild && record.Created.Before(began)):
+	case err == nil && record.Layer == l.print && !(rebuild && !record.since(began)):
 		entry.Record = record
 		b.UI.Info("using the %s of %s", entry.title(), record.Created.Local().Format("2 January 2006, 15:04"))
 		return entry, nil

@@ -3,6 +3,7 @@ package template
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/themouette/claude-vm/internal/tool"
 )
@@ -56,5 +57,16 @@ func TestToolsPrint(t *testing.T) {
 	}
 	if toolsPrint("base", choose(map[string]string{"chromium": ""})) != toolsPrint("base", choose(map[string]string{"chromium": "", "node": ""})) {
 		t.Error("a tool that is needed anyway makes a difference")
+	}
+}
+
+// A layer from the future, made before the clock was set back, is not taken for one that has just been made.
+func TestSince(t *testing.T) {
+	t.Parallel()
+	began := time.Now().Add(-time.Minute)
+	for made, want := range map[time.Duration]bool{-time.Second: false, time.Second: true, time.Hour: false} {
+		if got := (Record{Created: began.Add(made)}).since(began); got != want {
+			t.Errorf("made %v after the beginning: %v", made, got)
+		}
 	}
 }

@@ -17,6 +17,9 @@ const disksLock = "disks"
 // building is what the lock's name ends with that is held by whoever builds an instance.
 const building = ".build"
 
+// ErrUnknownDisks means that the record of an instance cannot be read, so that no disk can be said to be of no use.
+var ErrUnknownDisks = errors.New("nobody can tell which disks")
+
 // Waste is what nothing stands on.
 type Waste struct {
 	Layers []Entry
@@ -46,7 +49,7 @@ func (s *Store) Waste(keepLayers bool, gone ...string) (Waste, error) {
 		record, err := ReadRecord(s.Lima, name)
 		switch {
 		case err != nil && !state.Gone(err):
-			return w, fmt.Errorf("nobody can tell which disks %s needs: %w", name, err)
+			return w, fmt.Errorf("%w %s needs: %w", ErrUnknownDisks, name, err)
 		case kind == Layer && !keepLayers:
 			layers = append(layers, Entry{name, record})
 		default:

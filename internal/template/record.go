@@ -73,6 +73,11 @@ type Record struct {
 	Ready bool   `json:"ready,omitempty"` // it has booted
 }
 
+// since says whether an instance was made after a moment. One from the future was made before the clock was set back.
+func (r Record) since(moment time.Time) bool {
+	return r.Created.After(moment) && !r.Created.After(time.Now())
+}
+
 // own returns the folder below disks/ that an instance's overlay lies on.
 func (r Record) own() string {
 	if len(r.Disks) == 0 {

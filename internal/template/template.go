@@ -110,7 +110,7 @@ func (s *Store) usable(name string) (Record, error) {
 	case state.Gone(err):
 		return Record{}, ErrNone
 	case err != nil:
-		return Record{}, err
+		return Record{}, fmt.Errorf("%w that can be used: %w", ErrNone, err)
 	case record.Version > recordVersion:
 		return Record{}, fmt.Errorf("the template %s was made by a newer claude-vm", name)
 	case s.Lima.Status(name) == lima.Running:

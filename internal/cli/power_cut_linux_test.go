@@ -1,0 +1,99 @@
+package cli_test
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// counts is true of the files that something reads again.
+var counts = regexp.MustCompile(`^(cache|disks|state/[^l])|^state/login|^vm/[^/]*/(lima\.yaml|claude-vm\.json|disk)$`)
+
+// A power cut leaves files empty, cut off, full of something else, or not at all. Whichever of ours it is: every command ends
+// and says what is wrong, and a setup makes it good.
+func TestPowerCut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	// prepare makes a scene in which everything has been used that leaves files.
+	prepare := func(t *testing.T) *scene {
+		s := w.newScene(t)
+		s.write("proj/.claude-vm.toml", "[[ports]]\nhost = 8123\nguest = 80\n")
+		s.must("trust", "--yes")
+		s.must("setup")
+		if out, code := s.run([]string{"ANTHROPIC_API_KEY=", "FAKE_CLAUDE=" + evil}, "hi"); code != 0 {
+			t.Fatalf("code %d\n%s", code, out)
+		}
+		return s
+	}
+	damages := map[string]func(string) error{
+		"empty": func(path string) error { return os.Truncate(path, 0) },
+		"gone":  os.Remove,
+		"cut": func(path string) error {
+			info, err := os.Stat(path)
+			if err != nil {
+				return err
+			}
+			return os.Truncate(path, info.Size()/2)
+		},
+		"garbage": func(path string) error { return os.WriteFile(path, []byte("\x00\xff{garbage\n"), 0o600) },
+	}
+	first := prepare(t)
+	var files []string
+	first.check(filepath.WalkDir(first.state, func(path string, d fs.DirEntry, err error) error {
+		rel, _ := filepath.Rel(first.state, path)
+		if err == nil && d.Type().IsRegular() && counts.MatchString(rel) {
+			files = append(files, rel)
+		}
+		return err
+	}))
+	for number, file := range files {
+		for damage, do := range damages {
+			if damage != "empty" && !everything() {
+				continue
+			}
+			t.Run(random.ReplaceAllString(file, "#")+"/"+damage, func(t *testing.T) {
+				t.Parallel()
+				s := prepare(t)
+				path := s.sameFile(first, files[number])
+				if path == "" {
+					t.Skip("it is not always there")
+				}
+				_ = os.Chmod(path, 0o600)
+				s.check(do(path))
+				ended := func(may bool, args ...string) {
+					t.Helper()
+					out, code := s.run(nil, args...)
+					if strings.Contains(out, "panic:") || strings.Contains(out, "goroutine ") || code != 0 && !(may && strings.Contains(out, "error: ")) {
+						t.Errorf("%v ends with %d: %s", args, code, out)
+					}
+				}
+				ended(false, "list")
+				ended(false, "ps")
+				ended(true, "hi")
+				ended(true, "gc", "--yes")
+				ended(false, "trust", "--yes")
+				ended(false, "setup")
+				ended(false, "hi")
+			})
+		}
+	}
+}
+
+// sameFile returns the file of a scene that is one of another scene's, whose names differ in what is made up. Empty: there
+// is none, or more than one.
+func (s *scene) sameFile(other *scene, rel string) (found string) {
+	s.check(filepath.WalkDir(s.state, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		own, err := filepath.Rel(s.state, path)
+		if random.ReplaceAllString(own, "#") == random.ReplaceAllString(rel, "#") && found == "" {
+			found = path
+		}
+		return err
+	}))
+	return found
+}
