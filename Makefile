@@ -16,10 +16,11 @@ check: build
 	$(GO) test ./...
 
 lint: deps
-	$(GO) build -C tools -o $(CURDIR)/bin/ honnef.co/go/tools/cmd/staticcheck github.com/rhysd/actionlint/cmd/actionlint
+	$(GO) build -C tools -o $(CURDIR)/bin/ honnef.co/go/tools/cmd/staticcheck github.com/rhysd/actionlint/cmd/actionlint golang.org/x/vuln/cmd/govulncheck
 	bin/staticcheck ./...
 	bin/actionlint .github/workflows/*.yml
 	shellcheck -x install.sh scripts/*.sh internal/guest/scripts/*.sh internal/tool/*.sh test/e2e/testdata/*.sh .ci/run
+	@scripts/vuln.sh
 
 deps:
 	@scripts/deps.sh
