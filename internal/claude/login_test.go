@@ -148,3 +148,24 @@ func TestHasLogin(t *testing.T) {
 		}
 	}
 }
+
+// What a guest answers is read without harm, and what is kept of it says the same when it is read again.
+func FuzzReadLogin(f *testing.F) {
+	f.Add([]byte(someCredentials), []byte(someState))
+	f.Add([]byte(`{"claudeAiOauth":{}}`), []byte(`{"primaryApiKey":"sk-ant-api03-k"}`))
+	f.Add([]byte("{"), []byte("\x00"))
+	f.Fuzz(func(t *testing.T, credentials, stateFile []byte) {
+		login, err := ReadLogin(credentials, stateFile, now)
+		if err != nil || login.Tokens == nil {
+			return
+		}
+		file, err := login.Credentials()
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := ReadLogin(file, nil, now)
+		if err != nil || !cmp.Equal(again.Tokens, login.Tokens) {
+			t.Errorf("%v: %+v, and again %+v", err, login.Tokens, again.Tokens)
+		}
+	})
+}
