@@ -21,7 +21,7 @@ var ErrEnded = errors.New("the session has ended")
 const joinPoll = 50 * time.Millisecond
 
 // tellTime is how long it may take to tell a command of the guest that it is to end. Usually that is nothing to notice.
-const tellTime = 15 * time.Second
+const tellTime = 30 * time.Second
 
 // killed is the status of a command that was killed, as those are that still run when their session ends.
 const killed = 128 + int(syscall.SIGKILL)
