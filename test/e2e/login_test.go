@@ -186,6 +186,7 @@ func TestShare(t *testing.T) {
 		}
 		t.Cleanup(func() { os.Remove(path) })
 	}
+	_ = os.Remove(filepath.Join(w.state, "state", "shared.json")) // what has been said in an earlier run is not said again
 	r := w.run(t, "", "shell", `cd ~/.claude && cat CLAUDE.md && "$(find skills -name run.sh)" && jq -r '.language, .apiKeyHelper' settings.json
 		test -e .credentials.json || echo no credentials
 		echo changed >CLAUDE.md; rm -rf skills`)
