@@ -9,11 +9,11 @@ GO ?= go
 build:
 	$(GO) build -trimpath -o bin/claude-vm ./cmd/claude-vm
 
-# Seconds: formatting, vet, and every test that needs neither Lima nor QEMU.
+# The quick look: formatting, vet, and the tests that need neither Lima nor QEMU, except those that take minutes.
 check: build
 	@test -z "$$(gofmt -l cmd internal scripts test)" || { gofmt -d cmd internal scripts test; exit 1; }
 	$(GO) vet ./...
-	$(GO) test ./...
+	$(GO) test -short ./...
 
 lint: deps
 	$(GO) build -C tools -o $(CURDIR)/bin/ honnef.co/go/tools/cmd/staticcheck github.com/rhysd/actionlint/cmd/actionlint golang.org/x/vuln/cmd/govulncheck

@@ -335,11 +335,11 @@ func signalName(s syscall.Signal) string {
 
 // However claude-vm dies, and whatever it was about to have done: the next command works, and nothing is left or lost.
 func TestDeathAtEachStep(t *testing.T) {
+	long(t)
 	t.Parallel()
 	w := newWorld(t)
 	table := &verdicts{rows: map[string]map[syscall.Signal]string{}}
 	t.Cleanup(func() { t.Logf("\n%v", table) })
-	tried := map[string]bool{}
 	for number := range w.newScene(t).deeds() {
 		s := w.newScene(t) // how it goes when nothing happens
 		d := s.deeds()[number]
@@ -352,14 +352,7 @@ func TestDeathAtEachStep(t *testing.T) {
 		s.after(nil, func() {})
 		clean := s.listing()
 		for i, step := range steps {
-			if d.args[0] == "setup" && tried[shorten(step)] && !everything() {
-				continue
-			}
-			tried[shorten(step)] = true
-			for k, signal := range signals {
-				if k > 0 && i%(2*len(signals)-2) != k-1 && !everything() {
-					continue
-				}
+			for _, signal := range signals {
 				row := fmt.Sprintf("%s, %2d: %s", d.name, i+1, shorten(step))
 				t.Run(fmt.Sprintf("%s/%d/%s", d.name, i+1, signalName(signal)), func(t *testing.T) {
 					t.Parallel()
@@ -390,8 +383,13 @@ func TestDeathAtEachStep(t *testing.T) {
 	}
 }
 
-// everything says whether there is time for all there is to try.
-func everything() bool { return os.Getenv("CLAUDE_VM_TEST_REAL") != "" }
+// long leaves a test out when there is no time for it.
+func long(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("it takes minutes")
+	}
+}
 
 func shorten(line string) string {
 	line = regexp.MustCompile(`-F \S+ -o LogLevel=ERROR |--tty=false |-q -f qcow2 -F qcow2 -b `).ReplaceAllString(line, "")
@@ -432,6 +430,7 @@ func (s *scene) logged(pattern string) bool {
 
 // What keeps a spare can die at each of its steps as well.
 func TestDeathOfAKeeper(t *testing.T) {
+	long(t)
 	t.Parallel()
 	w := newWorld(t)
 	steps := map[string]string{
@@ -471,12 +470,10 @@ func TestDeathOfAKeeper(t *testing.T) {
 
 // Between two calls it is our own changes of files that are cut off: the program is killed when so many were seen.
 func TestDeathAtEachChange(t *testing.T) {
+	long(t)
 	t.Parallel()
 	w := newWorld(t)
-	count := 3
-	if everything() {
-		count = 60
-	}
+	const count = 60
 	for number := range w.newScene(t).deeds() {
 		s := w.newScene(t)
 		d := s.deeds()[number]
