@@ -42,16 +42,28 @@ func (r *Runner) Join(ctx context.Context, name string, j Joining) (code int, er
 		return 0, err
 	}
 	token := template.Random()
-	err = r.Lima.Exec(ctx, name, lima.Command{
+	running, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	defer context.AfterFunc(ctx, func() {
+		defer cut()
+		if j.TTY {
+			return
+		}
+		// Nobody else would tell the command. It is listened to until it has ended: what it writes then must not kill it.
+		within, cancel := context.WithTimeout(running, tellTime)
+		defer cancel()
+		if r.Lima.Exec(within, name, lima.Command{Line: guest.Interrupt(token)}) == nil {
+			select {
+			case <-within.Done():
+			case <-time.After(leaveTime):
+			}
+		}
+	})()
+	err = r.Lima.Exec(running, name, lima.Command{
 		Line: guest.Join(token, j.Command), TTY: j.TTY, Stdin: j.Stdin, Stdout: j.Stdout, Stderr: j.Stderr,
 	})
 	switch code = proc.ExitCode(err); {
 	case ctx.Err() != nil:
-		if !j.TTY { // nobody else would tell the command
-			within, cancel := context.WithTimeout(context.WithoutCancel(ctx), tellTime)
-			defer cancel()
-			_ = r.Lima.Exec(within, name, lima.Command{Line: guest.Interrupt(token)})
-		}
 		return 0, context.Cause(ctx)
 	case (code == sshFailed || code == killed) && r.lost(ctx, name):
 		return 0, fmt.Errorf("%w: %s", ErrEnded, name)
