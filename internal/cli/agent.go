@@ -65,7 +65,7 @@ func (a *app) runSession(ctx context.Context, command func(*config.Config) guest
 	if err := a.lendAgents(ctx, p, cfg, &spec); err != nil {
 		return err
 	}
-	store, err := a.machines(ctx, cfg)
+	store, err := a.machines(ctx, cfg, spec.Command.Env...)
 	if err != nil {
 		return err
 	}

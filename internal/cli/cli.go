@@ -74,6 +74,7 @@ func (f *globalFlags) register(set *pflag.FlagSet) {
 	set.StringArrayVar(&f.mounts, "mount", nil, "share a folder: `HOST[:GUEST][:ro]` (repeatable)")
 	f.forKey(set, "runtime-script", "runtime.scripts", "`SCRIPT` to run in the VM before the command (repeatable)")
 	set.StringArrayVar(&f.ports, "publish", nil, "offer a port of the VM on this host's loopback: `HOST:GUEST` (repeatable)")
+	f.forKey(set, "allow-net", "network.allow", "let the VM reach an `ADDRESS` of this computer or its network, as in localhost:5432 (repeatable)")
 	set.StringArrayVar(&f.env, "env", nil, "set a variable in the VM: `NAME=VALUE` (repeatable)")
 	set.StringArrayVar(&f.envFiles, "env-file", nil, "set the variables of a `FILE` in the VM (repeatable)")
 	set.StringArrayVar(&f.inherit, "inherit-env", nil, "pass the variable `NAME` on to the VM (repeatable)")
@@ -143,7 +144,7 @@ what follows -- goes to Claude in any case.`,
 	root.AddCommand(
 		a.agentCommand(), a.setupCommand(), a.shellCommand(), a.execCommand(), a.attachCommand(), a.stopCommand(),
 		a.infoCommand(), a.trustCommand(), a.listCommand(), a.psCommand(), a.cleanCommand(), a.cleanAllCommand(), a.gcCommand(),
-		a.configCommand(), a.loginCommand(), a.doctorCommand(), a.benchCommand(), a.updateCommand(), a.versionCommand(), a.keepSpareCommand(),
+		a.configCommand(), a.loginCommand(), a.doctorCommand(), a.benchCommand(), a.updateCommand(), a.versionCommand(), a.keepSpareCommand(), a.wallCommand(),
 	)
 	root.InitDefaultHelpFlag()
 	root.InitDefaultVersionFlag()

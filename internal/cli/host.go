@@ -78,6 +78,7 @@ func (a *app) store(ctx context.Context) (template.Store, error) {
 		return template.Store{}, err
 	}
 	client.Log = a.ui.Verbose()
+	client.Wall.Raise = a.raiseWall
 	return template.Store{Lima: client, State: a.state()}, nil
 }
 
@@ -107,8 +108,8 @@ func (a *app) checkLima(ctx context.Context, client *lima.Client) error {
 }
 
 // machines returns the instances, ready to start one: QEMU is there, the accelerator is chosen, and what earlier runs left
-// behind is removed.
-func (a *app) machines(ctx context.Context, cfg *config.Config) (template.Store, error) {
+// behind is removed. What the variables given, which a guest will have, name as URLs is within its reach.
+func (a *app) machines(ctx context.Context, cfg *config.Config, env ...string) (template.Store, error) {
 	store, err := a.store(ctx)
 	if err != nil {
 		return store, err
@@ -123,6 +124,9 @@ func (a *app) machines(ctx context.Context, cfg *config.Config) (template.Store,
 			a.ui.Warn("%s: using software emulation, which is slow", reason)
 		}
 		store.Lima.Accel = accel
+	}
+	if store.Lima.Wall.Rules, err = a.reach(cfg, env); err != nil {
+		return store, err
 	}
 	a.sweep(ctx, store)
 	return store, nil

@@ -72,6 +72,9 @@ func (a *app) prepareFirst(store template.Store, p *project.Project, cfg *config
 	plain.flags = globalFlags{}
 	mounts, err := plain.mounts(p, cfg)
 	if err == nil {
+		store.Lima.Wall.Rules, err = plain.sessionReach(p, cfg)
+	}
+	if err == nil {
 		err = runner.PrepareNext(session.Shape{Project: p, Template: p.TemplateName(), Mounts: mounts, MountType: cfg.VM.MountType})
 	}
 	if err != nil {

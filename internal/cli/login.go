@@ -89,7 +89,7 @@ func (a *app) login(ctx context.Context, args []string) error {
 	spec.Mounts, spec.Ports = nil, nil
 	spec.Command.Dir, spec.Command.Scripts = lima.GuestHome, nil
 	spec.Command.Env = slices.DeleteFunc(spec.Command.Env, func(v string) bool { return claude.HasLogin([]string{v}) })
-	store, err := a.machines(ctx, cfg)
+	store, err := a.machines(ctx, withoutProject(cfg), spec.Command.Env...)
 	if err != nil {
 		return err
 	}

@@ -1,10 +1,15 @@
 package cli
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/themouette/claude-vm/internal/config"
 	"github.com/themouette/claude-vm/internal/guest"
 	"github.com/themouette/claude-vm/internal/network"
 	"github.com/themouette/claude-vm/internal/npm"
+	"github.com/themouette/claude-vm/internal/project"
+	"github.com/themouette/claude-vm/internal/wall"
 )
 
 // proxies returns the variables with which the guest's programs find their way out. They may hold a password.
@@ -15,17 +20,64 @@ func (a *app) proxies(cfg *config.Config) []string {
 	return network.Proxies(a.Env)
 }
 
-// tellNPM returns the step of a preparation by which npm in the guest knows the registries that the host's uses, none if the
+// registries returns the lines of an .npmrc by which npm in the guest knows the registries that the host's uses, none if the
 // user has not set up any.
-func (a *app) tellNPM() (steps []string, err error) {
+func (a *app) registries() ([]string, error) {
 	addresses, err := npm.Client{Env: a.Env, Home: a.Home}.Addresses()
+	return network.Registries(addresses), err
+}
+
+// tellNPM returns the step of a preparation that brings registries to the guest, none if there are none.
+func (a *app) tellNPM() (steps []string, err error) {
+	lines, err := a.registries()
+	if len(lines) > 0 {
+		steps = append(steps, guest.Registries(lines))
+	}
+	return steps, err
+}
+
+// reach returns the rules for what a guest reaches of this computer and its network: what the user allows, and what it is told
+// to use, be it a proxy, a registry or an address in a variable of the user's.
+func (a *app) reach(cfg *config.Config, env []string) ([]string, error) {
+	var rules []string
+	for _, item := range cfg.Network.Allow {
+		if item.Value == wall.Everything {
+			return []string{wall.Everything}, nil
+		}
+		rule, err := wall.ParseRule(item.Value)
+		if err != nil {
+			return nil, err
+		}
+		rules = append(rules, rule.String())
+	}
+	lines, err := a.registries()
 	if err != nil {
 		return nil, err
 	}
-	if lines := network.Registries(addresses); len(lines) > 0 {
-		steps = append(steps, guest.Registries(lines))
+	for _, variable := range slices.Concat(lines, a.proxies(cfg), env) {
+		_, value, _ := strings.Cut(variable, "=")
+		if rule, ok := wall.FromURL(value); ok {
+			rules = append(rules, rule.String())
+		}
 	}
-	return steps, nil
+	slices.Sort(rules)
+	return slices.Compact(rules), nil
+}
+
+// sessionReach is reach for a session.
+func (a *app) sessionReach(p *project.Project, cfg *config.Config) ([]string, error) {
+	env, err := a.guestEnv(p, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return a.reach(cfg, env)
+}
+
+// withoutProject returns a configuration in which what a project's file wants to reach has no part: nobody was asked.
+func withoutProject(cfg *config.Config) *config.Config {
+	own := *cfg
+	own.Network.Allow = slices.DeleteFunc(slices.Clone(own.Network.Allow), func(i config.Item) bool { return i.Origin.Layer == config.Project })
+	return &own
 }
 
 // certificates returns those of the authorities that the guest is to trust.

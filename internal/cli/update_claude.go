@@ -17,7 +17,7 @@ func (a *app) updateClaude(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	store, err := a.machines(ctx, cfg)
+	store, err := a.machines(ctx, withoutProject(cfg))
 	if err != nil {
 		return err
 	}

@@ -26,6 +26,7 @@ const maxFile = 1 << 20
 // Config is what the user asked for, all layers merged. Make one with Load.
 type Config struct {
 	VM       VM
+	Network  Network
 	Tools    Tools
 	Setup    Setup
 	Runtime  Runtime
@@ -53,6 +54,11 @@ type VM struct {
 	Proxy     string
 
 	CACertificates []Item // absolute paths
+}
+
+// Network is what the guest reaches besides the internet.
+type Network struct {
+	Allow []Item // rules of package wall
 }
 
 // Tools are the tools that can be installed into a template.

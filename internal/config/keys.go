@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"golang.org/x/mod/semver"
+
+	"github.com/themouette/claude-vm/internal/wall"
 )
 
 // key is one line of the table that everything else follows from: decoding, variables, flags, config show, the reference.
@@ -31,6 +33,7 @@ func (c *Config) keys() []key {
 		{path: "vm.proxy", def: "host", value: text(&c.VM.Proxy, oneOf("host", "none")), doc: "Which proxies the guest uses: those of the host's environment, or none."},
 		{path: "vm.ca_certificates", value: list{p: &c.VM.CACertificates, format: hostPath()}, doc: "PEM files of certificate authorities that the guest trusts besides the usual ones."},
 	}
+	keys = append(keys, key{path: "network.allow", value: list{p: &c.Network.Allow, format: reachable()}, doc: "What a guest reaches of this computer and its local network: `localhost:PORT`, an address, a network or a name, each with or without a port; `*` is everything. The internet needs no word."})
 	for _, t := range c.Tools.all() {
 		keys = append(keys,
 			key{path: "tools." + t.name, def: "false", value: boolean(&t.Enabled), doc: t.doc},
@@ -130,6 +133,13 @@ var (
 	// writes them, an architecture and a version, in which * stands for anything.
 	debianPackage = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]*[a-z0-9+.](:[a-z0-9]+)?(=[0-9A-Za-z*][0-9A-Za-z.+:~*-]*)?$`)
 )
+
+func reachable() format {
+	return such(`an address such as "localhost:5432", "192.168.1.10", "10.0.0.0/8" or "git.example.com:22", or "*"`, func(text string) bool {
+		_, err := wall.ParseRule(text)
+		return err == nil || text == wall.Everything
+	})
+}
 
 func claudeVersion() format {
 	return such(`"latest", "stable" or a version such as "2.0.14"`, func(text string) bool {

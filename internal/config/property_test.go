@@ -151,6 +151,8 @@ func document(t *rapid.T, all map[string][]string) string {
 			switch k.path {
 			case "claude.share":
 				g = rapid.SampledFrom([]string{"settings", "skills"})
+			case "network.allow":
+				g = rapid.SampledFrom([]string{"localhost:5432", "10.0.0.0/8", "[fd00::1]:22", "nas.local", "*"})
 			case "packages.system":
 				g = rapid.StringMatching(`[a-z0-9][a-z0-9+]{1,5}`)
 			}

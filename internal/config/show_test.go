@@ -135,6 +135,7 @@ func TestWriteJSON(t *testing.T) {
 		"tools.docker":                   true,
 		"tools.node":                     map[string]any{"version": "22"},
 		"runtime.scripts":                []any{"~/g.sh", `~/proj/p "q".sh`},
+		"network.allow":                  []any{},
 		"packages.system":                []any{},
 		"defaults.claude_args":           []any{},
 		"mounts":                         []any{map[string]any{"location": "/data", "writable": false}},

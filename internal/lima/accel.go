@@ -92,10 +92,9 @@ func firstLine(err error) string {
 	return lines[0]
 }
 
-// env makes limactl use the accelerator. Lima takes KVM whenever /dev/kvm exists, and offers only this variable to say
-// otherwise. Several virtual processors on several host threads are not safe without hardware help: a guest kernel that
+// args make QEMU use the accelerator. Lima takes KVM whenever /dev/kvm exists, unless QEMU's arguments say otherwise. Several virtual processors on several host threads are not safe without hardware help: a guest kernel that
 // patches its own code while another processor runs it has been seen to panic. So all run on one thread.
-func (a Accel) env() []string {
+func (a Accel) args() []string {
 	if a != TCG || runtime.GOOS != "linux" {
 		return nil
 	}
@@ -103,8 +102,7 @@ func (a Accel) env() []string {
 	if Arch() == "aarch64" {
 		machine = "virt"
 	}
-	return []string{fmt.Sprintf("QEMU_SYSTEM_%s=%s -machine %s -accel tcg,thread=single,tb-size=512 -cpu max",
-		strings.ToUpper(Arch()), qemuBinary(), machine)}
+	return []string{"-machine", machine, "-accel", "tcg,thread=single,tb-size=512", "-cpu", "max"}
 }
 
 // DefaultCPUs returns how many processors a guest gets when nobody says: four, at most the host's. Without an accelerator

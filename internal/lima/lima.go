@@ -69,6 +69,7 @@ type Client struct {
 	Log     io.Writer // receives what limactl prints
 	Limactl string    // the path of limactl
 	Accel   Accel     // what runs the guest's instructions
+	Wall    Wall      // what keeps the guests from the host's network
 }
 
 // Find looks for limactl and checks its version and whether instances fit below home.
@@ -133,7 +134,7 @@ func (c *Client) Version(ctx context.Context) (string, error) {
 // command is a call of limactl that never asks anything.
 func (c *Client) command(args ...string) proc.Cmd {
 	env := append(c.Env[:len(c.Env):len(c.Env)], "LIMA_HOME="+c.Home)
-	env = append(env, c.Accel.env()...)
+	env = append(env, c.qemu(nil)...)
 	cmd := proc.Cmd{Argv: append([]string{c.Limactl}, args...), Env: env, Stdout: c.Log, Stderr: c.Log}
 	if os.Geteuid() == 0 && runtime.GOOS == "linux" {
 		// limactl refuses to be root. Seen from a namespace that calls root by an ordinary id we are not, and the
@@ -313,14 +314,25 @@ type Starting struct {
 	proc   *proc.Process
 }
 
-// Start begins to boot an instance and returns at once.
+// Start puts up the wall around an instance, begins to boot it and returns at once.
 func (c *Client) Start(ctx context.Context, name string) (*Starting, error) {
+	args, err := c.raise(name)
+	if err != nil {
+		return nil, fmt.Errorf("closing the VM's way to this computer: %w", err)
+	}
+	return c.start(ctx, name, args)
+}
+
+// start begins to boot an instance, with further arguments for QEMU.
+func (c *Client) start(ctx context.Context, name string, qemuArgs []string) (*Starting, error) {
 	for _, log := range serialLogs { // of an earlier boot, perhaps that of what this is a copy of, which must not be taken for this one's
 		if err := os.Remove(filepath.Join(c.Dir(name), log)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("starting the VM: %w", err)
 		}
 	}
-	p, err := proc.Start(ctx, c.command("start", "--tty=false", name))
+	cmd := c.command("start", "--tty=false", name)
+	cmd.Env = append(cmd.Env, c.qemu(qemuArgs)...)
+	p, err := proc.Start(ctx, cmd)
 	if err != nil {
 		return nil, fmt.Errorf("starting the VM: %w", err)
 	}

@@ -106,7 +106,7 @@ func TestCheckQEMU(t *testing.T) {
 func TestAccelerator(t *testing.T) {
 	t.Parallel()
 	for _, accel := range []Accel{KVM, HVF} {
-		if env := accel.env(); env != nil {
+		if env := (&Client{Accel: accel}).qemu(nil); env != nil {
 			t.Errorf("%s: %q", accel, env)
 		}
 		if got, want := accel.DefaultCPUs(), min(4, runtime.NumCPU()); got != want {
@@ -119,13 +119,25 @@ func TestAccelerator(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		return
 	}
-	env := strings.Join(TCG.env(), "")
+	env := strings.Join((&Client{Accel: TCG}).qemu(nil), "")
 	if !strings.HasPrefix(env, "QEMU_SYSTEM_"+strings.ToUpper(Arch())+"=qemu-system-"+Arch()+" ") || !strings.Contains(env, "thread=single") {
 		t.Errorf("%q", env)
 	}
 	c := &Client{Limactl: "/limactl", Env: []string{"A=1"}, Accel: TCG, Home: "/h"}
 	if cmd := c.command("x"); !slices.Contains(cmd.Env, env) || !slices.Contains(cmd.Env, "LIMA_HOME=/h") || !slices.Contains(cmd.Env, "A=1") {
 		t.Errorf("%q", cmd.Env)
+	}
+	name, _, _ := strings.Cut(env, "=")
+	for _, c := range []struct {
+		client Client
+		want   string
+	}{
+		{Client{Accel: KVM}, "qemu-system-" + Arch() + " -readconfig '/a b/wall.conf'"},
+		{Client{Accel: KVM, Env: []string{name + "=/own/qemu -s"}}, "/own/qemu -s -readconfig '/a b/wall.conf'"},
+	} {
+		if got := c.client.qemu([]string{"-readconfig", "/a b/wall.conf"}); !slices.Equal(got, []string{name + "=" + c.want}) {
+			t.Errorf("%q, want %q", got, c.want)
+		}
 	}
 }
 

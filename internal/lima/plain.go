@@ -12,7 +12,7 @@ import (
 
 // StartPlain boots an instance and waits until limactl calls it ready: what Lima does by itself.
 func (c *Client) StartPlain(ctx context.Context, name string) error {
-	booting, err := c.Start(ctx, name)
+	booting, err := c.start(ctx, name, nil)
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,10 @@ import (
 // programs are the beginnings of the names of all that works for an instance.
 var programs = []string{"limactl", "qemu-", "ssh", "virtiofsd"}
 
-// worksFor says whether a process works for an instance: it is one of those programs, and it names the instance's folder or,
+// WallCommand is the first argument of the process that is a wall; after it comes the folder of its instance, with a slash.
+const WallCommand = "keep-wall"
+
+// worksFor says whether a process works for an instance: it is one of those programs or a wall, and it names the instance's folder or,
 // limactl itself, the instance and our LIMA_HOME. An id alone says nothing: after a power cut the file with it is still
 // there, and the id may be that of anybody.
 func (c *Client) worksFor(pid int, name string) bool {
@@ -21,7 +24,8 @@ func (c *Client) worksFor(pid int, name string) bool {
 		return false
 	}
 	program := filepath.Base(argv[0])
-	if !slices.ContainsFunc(programs, func(known string) bool { return strings.HasPrefix(program, known) }) {
+	raised := len(argv) > 1 && argv[1] == WallCommand
+	if !raised && !slices.ContainsFunc(programs, func(known string) bool { return strings.HasPrefix(program, known) }) {
 		return false
 	}
 	line := strings.Join(argv, "\x00")

@@ -96,13 +96,17 @@ func (c *Client) onSerial(name, text string) bool {
 	return false
 }
 
+// alive has ssh give up a VM of which nothing is heard: one without its wall, for instance. A guest that is only slow, or was
+// asleep with its host, has three minutes.
+var alive = []string{"-o", "ServerAliveInterval=30", "-o", "ServerAliveCountMax=6"}
+
 // connect makes the connection that all commands to an instance share, unless Lima has made it.
 func (c *Client) connect(ctx context.Context, name string) error {
 	if c.Connected(name) {
 		return nil
 	}
 	log := filepath.Join(c.Dir(name), "ssh.log") // the connection lives on in the background, and would hold our stderr
-	cmd := c.ssh(name, "-M", "-N", "-f", "-E", log, "-o", "ConnectTimeout=60")
+	cmd := c.ssh(name, append([]string{"-M", "-N", "-f", "-E", log, "-o", "ConnectTimeout=60"}, alive...)...)
 	if err := proc.Run(ctx, cmd); err != nil {
 		text, _ := os.ReadFile(log)
 		return fmt.Errorf("connecting to the VM: %w\n%s", err, bytes.TrimSpace(text))

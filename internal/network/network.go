@@ -13,16 +13,11 @@ import (
 	"strings"
 
 	"github.com/themouette/claude-vm/internal/proc"
-)
-
-// HostName and HostAddress are how a guest calls the host; what listens on the host's loopback answers there.
-const (
-	HostName    = "host.lima.internal"
-	HostAddress = "192.168.5.2"
+	"github.com/themouette/claude-vm/internal/wall"
 )
 
 // direct is what a guest reaches without a proxy, whatever its host does.
-var direct = []string{"localhost", "127.0.0.1", "::1", HostName, HostAddress}
+var direct = []string{"localhost", "127.0.0.1", "::1", wall.HostName, wall.HostAddress}
 
 // Proxies returns the proxy variables of an environment as NAME=value, such that they hold in a guest, each in small and in
 // capital letters. A proxy on the host's loopback has the address there by which guests know the host, and the host itself is
@@ -86,7 +81,7 @@ func fromGuest(proxy string) string {
 	if !loopback(strings.Trim(host, "[]")) {
 		return proxy
 	}
-	return proxy[:begin] + HostAddress + proxy[min(begin+len(host), end):]
+	return proxy[:begin] + wall.HostAddress + proxy[min(begin+len(host), end):]
 }
 
 // loopback says whether a host name means the machine that says it.

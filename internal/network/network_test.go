@@ -18,6 +18,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"github.com/themouette/claude-vm/internal/wall"
 )
 
 func TestProxies(t *testing.T) {
@@ -92,7 +94,7 @@ func TestProxyKeepsTheRest(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if wasLocal := loopback(u.Hostname()); wasLocal != (got.Hostname() == HostAddress) || !wasLocal && got.Hostname() != u.Hostname() {
+		if wasLocal := loopback(u.Hostname()); wasLocal != (got.Hostname() == wall.HostAddress) || !wasLocal && got.Hostname() != u.Hostname() {
 			t.Errorf("%s becomes %s", &u, got)
 		}
 		got.Host, u.Host = got.Port(), u.Port()

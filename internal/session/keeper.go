@@ -39,6 +39,7 @@ type order struct {
 	TTL      time.Duration
 	MemoryGB int
 	Accel    lima.Accel
+	Reach    []string
 }
 
 // PrepareNext has a spare made for the next session of a shape.
@@ -47,7 +48,7 @@ func (r *Runner) PrepareNext(s Shape) error {
 		return nil
 	}
 	var text bytes.Buffer
-	err := gob.NewEncoder(&text).Encode(order{s, r.Standby.Count, r.Standby.TTL, r.Standby.MemoryGB, r.Lima.Accel})
+	err := gob.NewEncoder(&text).Encode(order{s, r.Standby.Count, r.Standby.TTL, r.Standby.MemoryGB, r.Lima.Accel, r.Lima.Wall.Rules})
 	if err != nil {
 		return err
 	}
@@ -72,7 +73,7 @@ func (r *Runner) Keep(ctx context.Context, ordered []byte) (err error) {
 	if err := gob.NewDecoder(bytes.NewReader(ordered)).Decode(&o); err != nil {
 		return fmt.Errorf("reading what spare to keep: %w", err)
 	}
-	r.Lima.Accel = o.Accel
+	r.Lima.Accel, r.Lima.Wall.Rules = o.Accel, o.Reach
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)

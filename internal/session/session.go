@@ -91,7 +91,10 @@ func (r *Runner) Run(ctx context.Context, spec Spec) (code int, err error) {
 	step := r.UI.Step("starting a VM")
 	defer step.Fail()
 	vm, err := r.bringUp(ctx, spec, step, stop)
-	defer func() { err = errors.Join(err, vm.destroy(ctx)) }()
+	defer func() {
+		r.SayRefused(r.UI, vm.name)
+		err = errors.Join(err, vm.destroy(ctx))
+	}()
 	r.sayScripts(spec.Command.Scripts, err)
 	if err != nil {
 		return 0, err
@@ -144,6 +147,8 @@ const sshFailed = 255
 
 // lost says whether a VM cannot be reached any more.
 func (r *Runner) lost(ctx context.Context, name string) bool {
+	ctx, cancel := context.WithTimeout(ctx, leaveTime)
+	defer cancel()
 	return r.Lima.Exec(ctx, name, lima.Command{Line: "true"}) != nil
 }
 

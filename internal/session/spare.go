@@ -54,8 +54,9 @@ func (r *Runner) fingerprint(s Shape, of template.Record) (string, error) {
 		Mounts   []string
 		Agent    string
 		Accel    lima.Accel
+		Reach    []string
 		Scripts  string
-	}{Template: of, Shape: s, Accel: r.Lima.Accel, Scripts: guest.Digest()}
+	}{Template: of, Shape: s, Accel: r.Lima.Accel, Reach: r.Lima.Wall.Rules, Scripts: guest.Digest()}
 	for _, m := range s.Mounts {
 		info, err := os.Stat(m.Host)
 		if err != nil {

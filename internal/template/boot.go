@@ -9,6 +9,7 @@ import (
 
 	"github.com/themouette/claude-vm/internal/guest"
 	"github.com/themouette/claude-vm/internal/lima"
+	"github.com/themouette/claude-vm/internal/ui"
 )
 
 // bootTime is how long a lean boot may take; without hardware help it takes some twenty seconds on an idle host.
@@ -52,4 +53,20 @@ func (r Record) ShareType(asked string) string {
 		return "9p"
 	}
 	return "reverse-sshfs"
+}
+
+// maxSaid is how many of the places that were out of a VM's reach are named.
+const maxSaid = 4
+
+// SayRefused tells what a VM has looked for on this computer or its network, and not found because nobody has allowed it.
+func (s *Store) SayRefused(to *ui.UI, name string) {
+	places := s.Lima.Refused(name)
+	if len(places) == 0 {
+		return
+	}
+	more := ""
+	if extra := len(places) - maxSaid; extra > 0 {
+		places, more = places[:maxSaid], fmt.Sprintf(" and %d more", extra)
+	}
+	to.Warn("the VM was kept from %s%s (to let it: --allow-net %s)", strings.Join(places, ", "), more, places[0])
 }

@@ -208,7 +208,9 @@ func (b *Builder) replace(ctx context.Context, name string, build func(draft str
 			err = errors.Join(err, b.Lima.Delete(ctx, draft))
 		}
 	}()
-	if err := build(draft); err != nil {
+	err = build(draft)
+	b.SayRefused(b.UI, draft)
+	if err != nil {
 		return err
 	}
 	lock, err := b.State.Lock(ctx, name, state.Exclusive) // waits for sessions that are copying the old one

@@ -107,6 +107,10 @@ func (r *Review) setting(s config.Setting, theirs bool) {
 		if theirs {
 			r.ask(s.Origin, "the VM's port %s as 127.0.0.1:%s", s.Field("guest")[0], s.Field("host")[0])
 		}
+	case "network.allow":
+		if theirs {
+			r.ask(s.Origin, "that the VM reaches %s, of this computer and its network (network.allow)", s.Value)
+		}
 	case "guard.git":
 		if theirs && s.Value != "restore" {
 			r.ask(s.Origin, "guard.git = %q: what a session leaves in git's data is not taken out", s.Value)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -270,6 +271,18 @@ func spawn(argv ...string) (*os.Process, error) {
 	})
 }
 
+// wallDoors returns the sockets that QEMU is to pass the guest's frames through, by the file that its arguments name.
+func wallDoors(dir string) (paths []string) {
+	if !strings.Contains(os.Getenv("QEMU_SYSTEM_X86_64")+os.Getenv("QEMU_SYSTEM_AARCH64"), " -readconfig "+dir+"/wall.conf") {
+		return nil
+	}
+	text, _ := os.ReadFile(filepath.Join(dir, "wall.conf"))
+	for _, found := range regexp.MustCompile(`(?m)^  path = "(.*)"$`).FindAllSubmatch(text, -1) {
+		paths = append(paths, string(found[1]))
+	}
+	return paths
+}
+
 // hostAgent is the host agent, the hypervisor and the guest in one process. It does not outlive its folder.
 func (c *call) hostAgent(dir string) {
 	put := func(file, text string) { _ = os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600) } // unless it is gone
@@ -278,6 +291,13 @@ func (c *call) hostAgent(dir string) {
 		return
 	}
 	defer lock.Close()
+	for _, door := range wallDoors(dir) { // as QEMU, which ends if it cannot have one
+		conn, err := net.Dial("unix", door)
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+	}
 	pid := fmt.Sprintln(os.Getpid())
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
