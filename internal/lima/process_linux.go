@@ -1,17 +1,29 @@
 package lima
 
 import (
-	"os"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
-// commandLine returns the arguments of a process, nothing if it is gone or nobody may know.
+// maxCommandLine is how much of a command line is read, in bytes; QEMU's has some five thousand.
+const maxCommandLine = 1 << 14
+
+// commandLine returns the arguments of a process, nothing if it is gone or nobody may know. It is asked of every process of the
+// host at the end of each session, and so does without what os does for files that one waits for.
 func commandLine(pid int) []string {
-	text, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
-	return strings.Split(strings.TrimSuffix(string(text), "\x00"), "\x00")
+	fd, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/cmdline", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil
+	}
+	defer unix.Close(fd)
+	var text [maxCommandLine]byte
+	n, err := unix.Read(fd, text[:])
+	if err != nil || n == 0 {
+		return nil
+	}
+	return strings.Split(strings.TrimSuffix(string(text[:n]), "\x00"), "\x00")
 }
 
 // exchange swaps the names of two folders in one step.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,14 +42,17 @@ func (s *Starting) AwaitSSH(ctx context.Context, marker string) error {
 func (s *Starting) awaitMarker(ctx context.Context, marker string) error {
 	tick := time.NewTicker(glance)
 	defer tick.Stop()
-	// An event instead of a look now and then: a boot is long, and each look wakes the host.
+	// An event instead of a look now and then: a boot is long, and each look wakes the host. Of the folder no more is wanted
+	// than that a log has appeared: the disk in it changes all the time.
 	var changed chan fsnotify.Event
-	if watcher, err := fsnotify.NewWatcher(); err == nil {
+	watcher, err := fsnotify.NewWatcher()
+	if err == nil {
 		defer watcher.Close()
 		if watcher.Add(s.client.Dir(s.name)) == nil {
 			changed = watcher.Events
 		}
 	}
+	watched := 0
 	exited := s.proc.Done()
 	var seen int64
 	for {
@@ -60,7 +64,15 @@ func (s *Starting) awaitMarker(ctx context.Context, marker string) error {
 				return s.failure(fmt.Errorf("%w: %w", ErrBoot, err))
 			}
 			return nil // limactl has seen by itself that the guest answers
-		case <-changed:
+		case event := <-changed:
+			if !slices.Contains(serialLogs, filepath.Base(event.Name)) {
+				continue
+			}
+			if event.Has(fsnotify.Create) && watcher.Add(event.Name) == nil {
+				if watched++; watched == len(serialLogs) {
+					_ = watcher.Remove(s.client.Dir(s.name))
+				}
+			}
 		case <-tick.C:
 		}
 		if size := s.client.serialSize(s.name); size == seen {
