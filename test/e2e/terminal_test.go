@@ -1,16 +1,19 @@
 package e2e
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // terminal is a program in a real terminal emulator, and what a person would see there.
 type terminal struct {
 	t      *testing.T
+	w      *world
 	socket string
 	code   string // the file that will hold the program's exit code
 }
@@ -19,7 +22,7 @@ type terminal struct {
 func (w *world) terminal(t *testing.T, args string) *terminal {
 	t.Helper()
 	dir := t.TempDir()
-	tt := &terminal{t: t, socket: filepath.Join(dir, "tmux"), code: filepath.Join(dir, "code")}
+	tt := &terminal{t: t, w: w, socket: filepath.Join(dir, "tmux"), code: filepath.Join(dir, "code")}
 	cmd := exec.Command("tmux", "-S", tt.socket, "-f", "/dev/null", "new-session", "-d", "-x", "100", "-y", "30", "-s", "t",
 		w.binary+" "+args+`; echo $? >"`+tt.code+`"; sleep 1000`)
 	cmd.Dir, cmd.Env = w.project, append(w.env, "SHELL=/bin/sh")
@@ -54,6 +57,10 @@ func (tt *terminal) await(what string, condition func() bool) {
 	defer func() {
 		if tt.t.Failed() {
 			tt.t.Logf("the screen:\n%s", tt.screen())
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			defer cancel()
+			out, err := tt.w.command(ctx, "exec", "--", "sudo", "sh", "-c", "ps -eo pid,ppid,pgid,tpgid,stat,wchan:30,tty,args; dmesg | tail -30").CombinedOutput()
+			tt.t.Logf("the VM: %v\n%s", err, out)
 		}
 	}()
 	await(tt.t, what, condition)
