@@ -290,9 +290,11 @@ func (b *Builder) buildBase(ctx context.Context, vm string, spec Spec, record *R
 	return nil
 }
 
-// asRoot runs a script as root in a VM. A failure shows the end of what it printed.
+// asRoot runs a script as root in a VM. The step that is going on shows how far apt is, a failure the end of what was printed.
 func (b *Builder) asRoot(ctx context.Context, vm, script string) error {
-	return b.saidAsRoot(ctx, vm, script, b.Log)
+	out := guest.AptProgress(b.Log, b.UI.Detail)
+	defer out.Close()
+	return b.saidAsRoot(ctx, vm, script, out)
 }
 
 // saidAsRoot is asRoot with what the script prints on its standard output.

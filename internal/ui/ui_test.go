@@ -63,9 +63,13 @@ func talk(u *UI) {
 	sleep(5 * time.Second)
 	inner := u.Step("installing docker")
 	inner.Progress(1_000_000, 0)
+	u.Detail("Unpacking\ta")
 	sleep(27 * time.Second)
 	inner.Fail()
+	u.Detail("half way")
+	sleep(29 * time.Second)
 	outer.Fail()
+	u.Detail("nothing")
 	fmt.Fprint(u.Verbose(), "time=now level=info\n")
 	u.Error(fmt.Errorf("apt-get install docker: %w", errors.New("exit status 100\nE: no network\nE: giving up")))
 	u.Hint("try again with\nclaude-vm %s", "setup")
@@ -87,7 +91,8 @@ building the template …
 installing docker …
 still building the template  30s
 ✗ installing docker (1.0 MB)  27.0s
-✗ building the template  32.0s
+still building the template  1m0s  half way
+✗ building the template  1m1s
 error: apt-get install docker: exit status 100
   E: no network
   E: giving up
@@ -166,7 +171,8 @@ func TestTerminal(t *testing.T) {
 		scr.expect(t, "⠋ booting the VM  0s")
 		sleep(12300 * time.Millisecond)
 		scr.expect(t, "⠸ booting the VM  12s")
-		boot.Detail("waiting for ssh")
+		boot.Detail("connecting")
+		scr.u.Detail("waiting for ssh")
 		sleep(tick)
 		scr.expect(t, "⠼ booting the VM  12s  waiting for ssh")
 
