@@ -84,17 +84,18 @@ func (a *app) runSession(ctx context.Context, command func(*config.Config) guest
 		return err
 	}
 	defer guarded()
-	account := a.account(ctx, p)
+	account := a.account(ctx, p, &spec)
 	defer account.close()
-	defer keepTerminal(a.Stdin)()
+	giveBack := keepTerminal(a.Stdin)
 	defer a.mindUpdates(ctx, cfg)()
 	runner := a.runner(store, cfg)
 	code, err := runner.Run(ctx, spec)
+	giveBack()
 	tell(code)
+	account.tell(ctx)
 	if err != nil {
 		return err
 	}
-	account.tell(ctx)
 	if code != 0 {
 		return exitCode(code)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/themouette/claude-vm/internal/git"
 	"github.com/themouette/claude-vm/internal/project"
+	"github.com/themouette/claude-vm/internal/session"
 )
 
 const (
@@ -26,11 +27,18 @@ type account struct {
 	noted    chan struct{} // closed when snapshot is there or will never be
 	snapshot *git.Snapshot
 	dir      string
+	ready    bool // its command could begin
 }
 
-// account begins to note how the project is, if somebody is going to read what became of it.
-func (a *app) account(ctx context.Context, p *project.Project) *account {
+// account begins to note how the project is, if somebody is going to read what became of it in a session.
+func (a *app) account(ctx context.Context, p *project.Project, spec *session.Spec) *account {
 	c := &account{a: a, begun: time.Now(), cancel: func() {}, noted: make(chan struct{})}
+	arrived := spec.Arrived
+	spec.Arrived = func(ctx context.Context, exec session.Exec) error {
+		err := arrived(ctx, exec)
+		c.ready = err == nil
+		return err
+	}
 	if !isTerminal(a.Stderr) || a.flags.quiet {
 		close(c.noted)
 		return c
@@ -61,14 +69,14 @@ func (c *account) close() {
 	}
 }
 
-// tell says how long the session took and what it has changed. In what is no repository, or too large to be looked at in this
-// time, nobody knows the latter.
+// tell says how long the session took and what it has changed, whatever has ended it, and nothing of one that never began. In
+// what is no repository, or too large to be looked at in this time, nobody knows the latter.
 func (c *account) tell(ctx context.Context) {
-	if !isTerminal(c.a.Stderr) {
+	if !c.ready || !isTerminal(c.a.Stderr) {
 		return
 	}
 	text := "session of " + span(time.Since(c.begun))
-	ctx, cancel := context.WithTimeout(ctx, compareTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), compareTime)
 	defer cancel()
 	select {
 	case <-ctx.Done():
