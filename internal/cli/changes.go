@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -26,13 +25,13 @@ type account struct {
 	cancel   context.CancelFunc
 	noted    chan struct{} // closed when snapshot is there or will never be
 	snapshot *git.Snapshot
-	dir      string
-	ready    bool // its command could begin
+	remove   func() // what the snapshot needs
+	ready    bool   // its command could begin
 }
 
 // account begins to note how the project is, if somebody is going to read what became of it in a session.
 func (a *app) account(ctx context.Context, p *project.Project, spec *session.Spec) *account {
-	c := &account{a: a, begun: time.Now(), cancel: func() {}, noted: make(chan struct{})}
+	c := &account{a: a, begun: time.Now(), cancel: func() {}, remove: func() {}, noted: make(chan struct{})}
 	arrived := spec.Arrived
 	spec.Arrived = func(ctx context.Context, exec session.Exec) error {
 		err := arrived(ctx, exec)
@@ -47,14 +46,16 @@ func (a *app) account(ctx context.Context, p *project.Project, spec *session.Spe
 	go func() {
 		defer close(c.noted)
 		repository, err := a.git().Discover(ctx, p.Root)
-		if err == nil {
-			c.dir, err = os.MkdirTemp("", "claude-vm-")
-		}
-		if err == nil {
-			c.snapshot, err = a.git().Snapshot(ctx, repository, c.dir)
-		}
 		if err != nil {
-			c.snapshot = nil
+			return
+		}
+		dir, remove, err := a.state().Temp()
+		if err != nil {
+			return
+		}
+		c.remove = remove
+		if snapshot, err := a.git().Snapshot(ctx, repository, dir); err == nil {
+			c.snapshot = snapshot
 		}
 	}()
 	return c
@@ -64,9 +65,7 @@ func (a *app) account(ctx context.Context, p *project.Project, spec *session.Spe
 func (c *account) close() {
 	c.cancel()
 	<-c.noted
-	if c.dir != "" {
-		os.RemoveAll(c.dir)
-	}
+	c.remove()
 }
 
 // tell says how long the session took and what it has changed, whatever has ended it, and nothing of one that never began. In
