@@ -76,7 +76,11 @@ project, those of the configuration, its phases, those of the command line. Fold
 				return err
 			}
 			a.prepareFirst(store, p, cfg)
-			return a.print("project  %s\ntemplate %s\n", ui.Sanitize(p.Main), entry.Name)
+			if err := a.print("project  %s\ntemplate %s\n", ui.Sanitize(p.Main), entry.Name); err != nil {
+				return err
+			}
+			a.ui.Info(`next: claude-vm "what Claude is to do", or claude-vm shell to look around`)
+			return nil
 		},
 	}
 	a.flags.forTools(cmd.Flags())
