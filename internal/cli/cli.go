@@ -107,11 +107,10 @@ func Command() *cobra.Command { return new(app).root() }
 
 // openUI makes the terminal as the flags want it.
 func (a *app) openUI() {
-	terminal := isTerminal(a.Stderr) && proc.Getenv(a.Env, "TERM") != "dumb"
 	a.ui = ui.New(ui.Options{
 		In: a.Stdin, Err: a.Stderr,
-		Terminal:      terminal,
-		InteractiveIn: terminal && isTerminal(a.Stdin),
+		Terminal:      isTerminal(a.Stderr) && proc.Getenv(a.Env, "TERM") != "dumb",
+		InteractiveIn: isTerminal(a.Stderr) && isTerminal(a.Stdin),
 		NoColor:       proc.Getenv(a.Env, "NO_COLOR") != "",
 		Quiet:         a.flags.quiet,
 		Verbose:       a.flags.verbose,
