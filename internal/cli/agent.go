@@ -34,7 +34,7 @@ func (a *app) agentCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "agent [flags] [claude arguments…]",
 		Aliases: []string{"run"},
-		Short:   "Run Claude in a throw-away VM (what claude-vm does without a command)",
+		Short:   "Run Claude in a throw-away VM, as claude-vm without a command does",
 		Example: `  claude-vm agent "fix the failing test"
   claude-vm agent --model opus -p "explain main.go"`,
 		RunE: func(cmd *cobra.Command, args []string) error {
