@@ -45,10 +45,8 @@ platform() {
 fetch() {
 	if have curl; then
 		curl -fsSL --connect-timeout 15 --retry 2 -o "$2" "$1"
-	elif have wget; then
-		wget -q -T 15 -O "$2" "$1"
 	else
-		die "curl or wget is needed to download claude-vm"
+		wget -q -T 15 -O "$2" "$1"
 	fi
 }
 
@@ -56,10 +54,8 @@ fetch() {
 sha256() {
 	if have sha256sum; then
 		sha256sum <"$1"
-	elif have shasum; then
-		shasum -a 256 <"$1"
 	else
-		die "sha256sum or shasum is needed to verify the download"
+		shasum -a 256 <"$1"
 	fi | cut -d ' ' -f 1
 }
 
@@ -82,19 +78,25 @@ verify() {
 	fi
 }
 
-# lima says how to get what claude-vm drives, as far as that is missing.
-lima() {
-	have limactl && return
-	say "claude-vm needs Lima, which is not installed yet:"
-	if have brew; then
-		say "  brew install lima"
-	else
-		say "  https://lima-vm.io/docs/installation/"
+# needs says how to get what claude-vm drives, as far as that is missing.
+needs() {
+	if ! have limactl; then
+		say "claude-vm needs Lima, which is not installed yet:"
+		if have brew; then
+			say "  brew install lima"
+		else
+			say "  https://lima-vm.io/docs/installation/"
+		fi
 	fi
-	if [ "$(uname -s)" = Linux ] && have apt-get && ! have qemu-img; then
-		say "and QEMU:"
-		say "  sudo apt-get install qemu-system qemu-utils"
+	if [ "$(uname -s)" = Linux ] && ! have qemu-img; then
+		say "claude-vm needs QEMU, which is not installed yet:"
+		if have apt-get; then
+			say "  sudo apt-get install qemu-system qemu-utils"
+		else
+			say "  https://www.qemu.org/download/#linux"
+		fi
 	fi
+	have git || say "claude-vm needs git, which is not installed yet."
 }
 
 main() {
@@ -109,9 +111,11 @@ main() {
 	*) from=${base%/}/download/v$version ;;
 	esac
 	archive=claude-vm-$(platform).tar.gz
+	have curl || have wget || die "curl or wget is needed to download claude-vm"
+	have sha256sum || have shasum || die "sha256sum or shasum is needed to verify the download"
 
-	mkdir -p "$bin" || die "cannot make the folder $bin"
-	bin=$(cd "$bin" && pwd)
+	mkdir -p "$bin" || die "cannot make the folder $bin; choose another one with CLAUDE_VM_BIN"
+	bin=$(CDPATH='' cd "$bin" && pwd)
 	# Beside the program, so that putting it into place is one rename.
 	work=$(mktemp -d "$bin/.claude-vm-install-XXXXXX") || die "cannot write to $bin; choose another folder with CLAUDE_VM_BIN"
 	trap 'rm -rf "$work"' EXIT
@@ -138,7 +142,8 @@ main() {
 	*":$bin:"*) ;;
 	*) say "$bin is not on your PATH. Add this line to your shell's profile:" && say "  export PATH=\"$bin:\$PATH\"" ;;
 	esac
-	lima
+	needs
+	say "See what else is missing with: claude-vm doctor"
 	say "Begin in a project with: claude-vm setup"
 }
 

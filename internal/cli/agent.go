@@ -34,7 +34,7 @@ func (a *app) agentCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "agent [flags] [claude arguments…]",
 		Aliases: []string{"run"},
-		Short:   "Run Claude in a throw-away VM (what claude-vm does without a command)",
+		Short:   "Run Claude in a throw-away VM, as claude-vm without a command does",
 		Example: `  claude-vm agent "fix the failing test"
   claude-vm agent --model opus -p "explain main.go"`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -84,17 +84,18 @@ func (a *app) runSession(ctx context.Context, command func(*config.Config) guest
 		return err
 	}
 	defer guarded()
-	account := a.account(ctx, p)
+	account := a.account(ctx, p, &spec)
 	defer account.close()
-	defer keepTerminal(a.Stdin)()
+	giveBack := keepTerminal(a.Stdin)
 	defer a.mindUpdates(ctx, cfg)()
 	runner := a.runner(store, cfg)
 	code, err := runner.Run(ctx, spec)
+	giveBack()
 	tell(code)
+	account.tell(ctx)
 	if err != nil {
 		return err
 	}
-	account.tell(ctx)
 	if code != 0 {
 		return exitCode(code)
 	}

@@ -30,10 +30,11 @@ func (a *app) benchCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bench",
 		Short: "Measure how fast sessions start and end here",
-		Long: `Measure how fast sessions start and end here, with this project's template: in a VM that boots and
-in one that has waited, with and without a terminal. For comparison the plain sequence is measured
-too: limactl clone, start, shell, stop and delete on an instance that Lima made of an image in its
-ordinary way. All figures are medians. "Own time" is the processor time of claude-vm itself.`,
+		Long: `Measure how fast sessions start and end here, with this project's template: in a
+VM that boots and in one that has waited, with and without a terminal. For
+comparison the plain sequence is measured too: limactl clone, start, shell, stop
+and delete on an instance that Lima made of an image in its ordinary way. All
+figures are medians. "Own time" is the processor time of claude-vm itself.`,
 		Example: "  claude-vm bench\n  claude-vm bench --runs 5 --plain-runs 0",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -3,12 +3,12 @@ package cli
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/themouette/claude-vm/internal/git"
 	"github.com/themouette/claude-vm/internal/project"
+	"github.com/themouette/claude-vm/internal/session"
 )
 
 const (
@@ -25,12 +25,19 @@ type account struct {
 	cancel   context.CancelFunc
 	noted    chan struct{} // closed when snapshot is there or will never be
 	snapshot *git.Snapshot
-	dir      string
+	remove   func() // what the snapshot needs
+	ready    bool   // its command could begin
 }
 
-// account begins to note how the project is, if somebody is going to read what became of it.
-func (a *app) account(ctx context.Context, p *project.Project) *account {
-	c := &account{a: a, begun: time.Now(), cancel: func() {}, noted: make(chan struct{})}
+// account begins to note how the project is, if somebody is going to read what became of it in a session.
+func (a *app) account(ctx context.Context, p *project.Project, spec *session.Spec) *account {
+	c := &account{a: a, begun: time.Now(), cancel: func() {}, remove: func() {}, noted: make(chan struct{})}
+	arrived := spec.Arrived
+	spec.Arrived = func(ctx context.Context, exec session.Exec) error {
+		err := arrived(ctx, exec)
+		c.ready = err == nil
+		return err
+	}
 	if !isTerminal(a.Stderr) || a.flags.quiet {
 		close(c.noted)
 		return c
@@ -39,14 +46,16 @@ func (a *app) account(ctx context.Context, p *project.Project) *account {
 	go func() {
 		defer close(c.noted)
 		repository, err := a.git().Discover(ctx, p.Root)
-		if err == nil {
-			c.dir, err = os.MkdirTemp("", "claude-vm-")
-		}
-		if err == nil {
-			c.snapshot, err = a.git().Snapshot(ctx, repository, c.dir)
-		}
 		if err != nil {
-			c.snapshot = nil
+			return
+		}
+		dir, remove, err := a.state().Temp()
+		if err != nil {
+			return
+		}
+		c.remove = remove
+		if snapshot, err := a.git().Snapshot(ctx, repository, dir); err == nil {
+			c.snapshot = snapshot
 		}
 	}()
 	return c
@@ -56,19 +65,17 @@ func (a *app) account(ctx context.Context, p *project.Project) *account {
 func (c *account) close() {
 	c.cancel()
 	<-c.noted
-	if c.dir != "" {
-		os.RemoveAll(c.dir)
-	}
+	c.remove()
 }
 
-// tell says how long the session took and what it has changed. In what is no repository, or too large to be looked at in this
-// time, nobody knows the latter.
+// tell says how long the session took and what it has changed, whatever has ended it, and nothing of one that never began. In
+// what is no repository, or too large to be looked at in this time, nobody knows the latter.
 func (c *account) tell(ctx context.Context) {
-	if !isTerminal(c.a.Stderr) {
+	if !c.ready || !isTerminal(c.a.Stderr) {
 		return
 	}
 	text := "session of " + span(time.Since(c.begun))
-	ctx, cancel := context.WithTimeout(ctx, compareTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), compareTime)
 	defer cancel()
 	select {
 	case <-ctx.Done():

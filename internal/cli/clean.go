@@ -19,7 +19,7 @@ func (a *app) cleanCommand() *cobra.Command {
 		Short: "Remove this project's template",
 		Long: `Remove this project's template. Sessions that are running go on.
 
-On a terminal it asks first.`,
+On a terminal it asks first, elsewhere it does not.`,
 		Example: "  claude-vm clean\n  claude-vm clean --yes",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -39,9 +39,10 @@ func (a *app) cleanAllCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "clean-all",
 		Short: "Remove the templates of all projects",
-		Long: `Remove the templates of all projects and the layers below them. Sessions that are running go on.
+		Long: `Remove the templates of all projects and the layers below them. Sessions that
+are running go on.
 
-On a terminal it asks first.`,
+On a terminal it asks first, elsewhere it does not.`,
 		Example: "  claude-vm clean-all\n  claude-vm clean-all --yes",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {

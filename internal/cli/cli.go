@@ -67,16 +67,16 @@ func (f *globalFlags) register(set *pflag.FlagSet) {
 	set.BoolVar(&f.autoSetup, "auto-setup", false, "build a missing template without asking")
 	f.forKey(set, "disk", "vm.disk", "disk of the VM in `GB` (1-1000)")
 	f.forKey(set, "memory", "vm.memory", "memory of the VM in `GB` (1-64)")
-	f.forKey(set, "cpus", "vm.cpus", "processors of the VM (1-64)")
-	f.forKey(set, "image", "vm.image", "guest image: a Lima template, a disk image or an image folder")
+	f.forKey(set, "cpus", "vm.cpus", "`NUMBER` of processors of the VM (1-64)")
+	f.forKey(set, "image", "vm.image", "`IMAGE` to build the VM from: a Lima template, a disk image or an image folder")
 	set.BoolVarP(&f.forwardAgent, "forward-ssh-agent", "A", false, "let the VM use the keys of your ssh-agent")
 	set.BoolVar(&f.noConversations, "no-conversations", false, "keep the project's conversation history out of the VM")
 	set.StringArrayVar(&f.mounts, "mount", nil, "share a folder: `HOST[:GUEST][:ro]` (repeatable)")
 	f.forKey(set, "runtime-script", "runtime.scripts", "`SCRIPT` to run in the VM before the command (repeatable)")
-	set.StringArrayVar(&f.ports, "publish", nil, "offer a port of the VM on this host's loopback: `HOST:GUEST` (repeatable)")
+	set.StringArrayVar(&f.ports, "publish", nil, "let the VM's port GUEST be 127.0.0.1:HOST here: `HOST:GUEST` (repeatable)")
 	f.forKey(set, "allow-net", "network.allow", "let the VM reach an `ADDRESS` of this computer or its network, as in localhost:5432 (repeatable)")
 	set.StringArrayVar(&f.env, "env", nil, "set a variable in the VM: `NAME=VALUE` (repeatable)")
-	set.StringArrayVar(&f.envFiles, "env-file", nil, "set the variables of a `FILE` in the VM (repeatable)")
+	set.StringArrayVar(&f.envFiles, "env-file", nil, "set the variables that a `FILE` lists in the VM (repeatable)")
 	set.StringArrayVar(&f.inherit, "inherit-env", nil, "pass the variable `NAME` on to the VM (repeatable)")
 }
 
@@ -107,11 +107,10 @@ func Command() *cobra.Command { return new(app).root() }
 
 // openUI makes the terminal as the flags want it.
 func (a *app) openUI() {
-	terminal := isTerminal(a.Stderr) && proc.Getenv(a.Env, "TERM") != "dumb"
 	a.ui = ui.New(ui.Options{
 		In: a.Stdin, Err: a.Stderr,
-		Terminal:      terminal,
-		InteractiveIn: terminal && isTerminal(a.Stdin),
+		Terminal:      isTerminal(a.Stderr) && proc.Getenv(a.Env, "TERM") != "dumb",
+		InteractiveIn: isTerminal(a.Stderr) && isTerminal(a.Stdin),
 		NoColor:       proc.Getenv(a.Env, "NO_COLOR") != "",
 		Quiet:         a.flags.quiet,
 		Verbose:       a.flags.verbose,
@@ -126,8 +125,8 @@ func (a *app) root() *cobra.Command {
 		Short: "Run Claude Code in a throw-away virtual machine that sees only this project",
 		Long: `Run Claude Code in a throw-away virtual machine that sees only this project.
 
-Everything from the first word or flag that is not claude-vm's own goes to Claude as it is;
-what follows -- goes to Claude in any case.`,
+Everything from the first word or flag that is not claude-vm's own goes to
+Claude as it is; what follows -- goes to Claude in any case.`,
 		Example: `  claude-vm setup                          build this project's template, once
   claude-vm "help me refactor this code"   run Claude with a prompt
   claude-vm -p "explain main.go" | less    use its answer in a pipe

@@ -10,7 +10,7 @@ func (a *app) configCommand() *cobra.Command {
 	var asJSON bool
 	show := &cobra.Command{
 		Use:     "show",
-		Short:   "Print the configuration that is in force, with the origin of each value",
+		Short:   "Print the configuration in force, with the origin of each value",
 		Example: "  claude-vm config show\n  claude-vm config show --json",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {

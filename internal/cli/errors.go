@@ -44,7 +44,8 @@ Exit codes:
   1    any other failure
   2    wrong usage or configuration
   66   the project has no template yet, or there is no such session
-  69   the host lacks something: Lima, QEMU, git, an agent to forward, disk space, a guest image
+  69   this machine lacks something: Lima, QEMU, git, an agent to forward, disk
+       space, a guest image
   70   the VM did not start, or was lost
   75   another claude-vm is at work on the same thing
   76   a download failed or was not what it should be

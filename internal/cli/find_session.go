@@ -18,8 +18,9 @@ var errNoSession = errors.New("no such session is running")
 var errManySessions = errors.New("more than one session could be meant")
 
 // sessionHelp says how the commands that take one let a session be named.
-const sessionHelp = `SESSION is the name of a session as claude-vm ps shows it, a part of it, such as its last one, the name
-of its project, or a folder in that. Without it the session is meant that runs in the project you are in.`
+const sessionHelp = `A session goes by the name that claude-vm ps shows or a part of that (the last
+one will do), by the name of its project, or by a folder in the project. Without
+any of these it is the one that runs in the project you are in.`
 
 // findSession returns the one session that a word means, or none: the one of the project that we are in.
 func (a *app) findSession(ctx context.Context, word string) (template.Entry, error) {

@@ -36,11 +36,12 @@ func (a *app) gcCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "gc",
 		Short: "Remove templates, layers and downloads that nobody uses",
-		Long: `Remove what nobody uses: templates whose project is gone, that are damaged, or that no session was
-started from for a while; layers that no template stands on; downloads, all but the newest
-Claude Code.
+		Long: `Remove what nobody uses: templates whose project is gone, that are damaged, or
+that no session was started from for a while; layers that no template stands on;
+downloads, all but the newest Claude Code.
 
-On a terminal it asks first. What was removed can be built or fetched again.`,
+On a terminal it asks first, elsewhere it does not. What was removed can be
+built or fetched again.`,
 		Example: "  claude-vm gc --dry-run\n  claude-vm gc --unused-for 7 --yes",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {

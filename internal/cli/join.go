@@ -11,15 +11,16 @@ import (
 
 func (a *app) execCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "exec [session] -- command [argument…]",
+		Use:   "exec [flags] [session] -- command [argument…]",
 		Short: "Run a command in the VM of a running session",
-		Long: `Run a command in the VM of a running session, in the session's folder and with its variables.
+		Long: `Run a command in the VM of a running session, in the session's folder and with
+its variables.
 
 ` + sessionHelp + `
 
-Several words are a command and its arguments, passed on exactly as they are. One word with
-blanks or shell syntax in it is run by the guest's shell. What the command leaves in the
-background goes on until the session ends.`,
+Several words are a command and its arguments, passed on exactly as they are.
+One word with blanks or shell syntax in it is run by the VM's shell. What the
+command leaves in the background goes on until the session ends.`,
 		Example: `  claude-vm exec -- git status
   claude-vm exec my-proj -- "make test | tail"
   claude-vm exec 1f2e3d4c npm run dev`,
@@ -48,8 +49,9 @@ func (a *app) attachCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "attach [session]",
 		Short: "Open a shell in the VM of a running session",
-		Long: `Open a shell in the VM of a running session, in the session's folder and with its variables. The
-session goes on when the shell ends, and the shell ends with the session.
+		Long: `Open a shell in the VM of a running session, in the session's folder and with
+its variables. The session goes on when the shell ends, and the shell ends with
+the session.
 
 ` + sessionHelp,
 		Example: "  claude-vm attach\n  claude-vm attach my-proj",

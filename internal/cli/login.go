@@ -33,13 +33,15 @@ func (a *app) loginCommand() *cobra.Command {
 		Short: "Log Claude in once, for all sessions of all projects",
 		Long: `Log Claude in once, for all sessions of all projects.
 
-Claude's own login runs in a VM that sees no project: open the address that it shows, and paste
-the code. The login that this or any other session ends with is kept on this host, in a file that
-only you can read, and given to every session, unless the environment logs Claude in.`,
-		Example: `  claude-vm login                  with a Claude subscription
-  claude-vm login -- --console     with the Anthropic Console, paid by use
-  claude-vm login --from-host      take over the login of the Claude on this machine
-  claude-vm login --status         whose login is kept, and for how long it is good
+Claude's own login runs in a VM that sees no project: open the address that it
+shows, and paste the code. If there is no template yet, one is built first, if
+you agree. The login that this or any other session ends with is kept on this
+machine, in a file that only you can read, and given to every session, unless
+the environment logs Claude in.`,
+		Example: `  claude-vm login                with a Claude subscription
+  claude-vm login -- --console   with the Anthropic Console, paid by use
+  claude-vm login --from-host    take over the login of Claude on this machine
+  claude-vm login --status       whose login is kept, and how long it is good
   claude-vm login --forget`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()

@@ -28,17 +28,18 @@ func (a *app) setupCommand() *cobra.Command {
 		Short: "Build the template VM of this project",
 		Long: `Build the template VM that every session of this project starts from.
 
-The base of it, with Claude Code in it, is built once and shared by all projects, and so is a
-layer with the tools for all projects that want the same ones. An existing template stays in use
-until its successor is complete.
+The base of it, with Claude Code in it, is built once and shared by all
+projects, and so is a layer with the tools for all projects that want the same
+ones. An existing template stays in use until its successor is complete.
 
-Setup scripts run in the VM, in this order: ~/.claude-vm.setup.sh, .claude-vm.setup.sh of the
-project, those of the configuration, its phases, those of the command line. Folders given with
---mount are shared only while they run.`,
+Setup scripts run in the VM, in this order: ~/.claude-vm.setup.sh,
+.claude-vm.setup.sh of the project, those of the configuration, its phases,
+those of the command line. Folders given with --mount are shared only while they
+run.`,
 		Example: `  claude-vm setup
   claude-vm setup --docker --node
   claude-vm setup --disk 40 --memory 16
-  claude-vm setup --setup-script ./install-extras.sh --mount ~/packages:/tmp/packages:ro`,
+  claude-vm setup --setup-script ./extras.sh --mount ~/packages:/tmp/packages:ro`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
@@ -76,7 +77,11 @@ project, those of the configuration, its phases, those of the command line. Fold
 				return err
 			}
 			a.prepareFirst(store, p, cfg)
-			return a.print("project  %s\ntemplate %s\n", ui.Sanitize(p.Main), entry.Name)
+			if err := a.print("project  %s\ntemplate %s\n", ui.Sanitize(p.Main), entry.Name); err != nil {
+				return err
+			}
+			a.ui.Info(`next: claude-vm "what Claude is to do", or claude-vm shell to look around`)
+			return nil
 		},
 	}
 	a.flags.forTools(cmd.Flags())

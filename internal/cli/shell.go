@@ -15,8 +15,8 @@ func (a *app) shellCommand() *cobra.Command {
 		Short: "Open a shell, or run a command, in a throw-away VM",
 		Long: `Open a shell, or run a command, in a throw-away VM of this project.
 
-Several words are a command and its arguments, passed on exactly as they are. One word with
-blanks or shell syntax in it is run by the guest's shell.`,
+Several words are a command and its arguments, passed on exactly as they are.
+One word with blanks or shell syntax in it is run by the VM's shell.`,
 		Example: `  claude-vm shell
   claude-vm shell make test
   claude-vm shell "make && make test"`,

@@ -17,8 +17,8 @@ func (a *app) stopCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "stop [session…]",
 		Short: "End running sessions",
-		Long: `End running sessions, as if each had been told so in its own terminal: Claude's login is kept, and the VM is gone when
-this returns.
+		Long: `End running sessions. Each ends as one that is interrupted does: Claude's login
+is kept, and the VM is gone when this returns.
 
 ` + sessionHelp,
 		Example: "  claude-vm stop\n  claude-vm stop my-proj\n  claude-vm stop --all",

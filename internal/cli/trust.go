@@ -141,14 +141,15 @@ func (a *app) askTrust(ctx context.Context, known trust.Project, asked *askedErr
 func (a *app) trustCommand() *cobra.Command {
 	var show, revoke, yes bool
 	cmd := &cobra.Command{
-		Use:   "trust [--show | --revoke | --yes]",
+		Use:   "trust [flags]",
 		Short: "Agree to what this project's files ask of your computer",
 		Long: `Agree to what this project's files ask of your computer.
 
-What a project says about the inside of the VM is its own affair. Folders and scripts outside of
-the project, ports, the GnuPG agent and the like have no effect until you have agreed. You agree to
-what is asked now, scripts with what they say: after a change you are asked again. Without a
-terminal the command itself is the answer.`,
+What a project says about the inside of the VM is its own affair. Folders and
+scripts outside of the project, ports, the GnuPG agent and the like have no
+effect until you have agreed. You agree to what is asked now, scripts with what
+they say: after a change you are asked again. Without a terminal the command
+itself is the answer.`,
 		Example: "  claude-vm trust\n  claude-vm trust --show",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {

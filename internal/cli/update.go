@@ -40,12 +40,12 @@ func (a *app) updateCommand() *cobra.Command {
 		Short: "Update claude-vm itself, or Claude Code in this project's template",
 		Long: `Replace this program by the latest release, or by the version given.
 
-The release's signature and checksum are verified first. The program that was replaced is kept
-beside it for --rollback. CLAUDE_VM_RELEASES is the address of another server that has the
-same releases.
+The release's signature and checksum are verified first. The program that was
+replaced is kept beside it for --rollback. CLAUDE_VM_RELEASES is the address of
+another server that has the same releases.
 
-With --claude it is this project's template that is updated: it gets the Claude Code that the
-configuration asks for, and is otherwise left as it is.`,
+With --claude it is this project's template that is updated: it gets the Claude
+Code that the configuration asks for, and is otherwise left as it is.`,
 		Example: `  claude-vm update --check
   claude-vm update
   claude-vm update --version 1.2.3

@@ -182,15 +182,23 @@ func WriteJSON(path string, v any) error {
 
 var errTidied = errors.New("the draft was taken for one that is left over")
 
+// keep has Tidy leave a draft alone as long as we live, where the file system knows locks.
+func keep(draft *os.File) error {
+	err := unix.Flock(int(draft.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) || err == nil && !stands(draft) {
+		return errTidied
+	}
+	return nil
+}
+
 func replace(path string, text []byte) error {
 	temp, err := os.CreateTemp(filepath.Dir(path), draft+"*") // with mode 0600
 	if err != nil {
 		return err
 	}
 	defer temp.Close()
-	err = unix.Flock(int(temp.Fd()), unix.LOCK_EX|unix.LOCK_NB) // as long as we live it is no left-over
-	if errors.Is(err, unix.EWOULDBLOCK) || err == nil && !stands(temp) {
-		return errTidied
+	if err := keep(temp); err != nil {
+		return err
 	}
 	_, err = temp.Write(text)
 	if err = errors.Join(err, temp.Sync()); err == nil {
@@ -202,10 +210,35 @@ func replace(path string, text []byte) error {
 	return err
 }
 
-// Tidy removes the drafts of processes that were killed. What it cannot remove does no harm.
+// Temp makes an empty folder for as long as we live. If we are killed before remove is called, Tidy removes it.
+func (d Dir) Temp() (dir string, remove func(), err error) {
+	parent := filepath.Join(string(d), "state")
+	if err := os.MkdirAll(parent, 0o700); err != nil {
+		return "", nil, err
+	}
+	for {
+		dir, err := os.MkdirTemp(parent, draft+"*") // with mode 0700
+		if err != nil {
+			return "", nil, err
+		}
+		held, err := os.Open(dir)
+		if err == nil && keep(held) == nil {
+			return dir, func() {
+				_ = os.RemoveAll(dir)
+				held.Close()
+			}, nil
+		}
+		held.Close()
+		if err != nil && !Gone(err) {
+			return "", nil, err
+		}
+	}
+}
+
+// Tidy removes the drafts and the folders of processes that were killed. What it cannot remove does no harm.
 func (d Dir) Tidy() {
 	_ = filepath.WalkDir(filepath.Join(string(d), "state"), func(path string, e fs.DirEntry, err error) error {
-		if err != nil || !e.Type().IsRegular() || !strings.HasPrefix(e.Name(), draft) {
+		if err != nil || !e.Type().IsRegular() && !e.IsDir() || !strings.HasPrefix(e.Name(), draft) {
 			return nil
 		}
 		file, err := os.Open(path)
@@ -214,7 +247,10 @@ func (d Dir) Tidy() {
 		}
 		defer file.Close()
 		if unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
-			_ = os.Remove(path)
+			_ = os.RemoveAll(path)
+		}
+		if e.IsDir() {
+			return fs.SkipDir
 		}
 		return nil
 	})

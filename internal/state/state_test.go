@@ -309,6 +309,46 @@ func TestTidy(t *testing.T) {
 	Dir(filepath.Join(string(d), "nowhere")).Tidy()
 }
 
+// A folder lasts as long as whoever has asked for it.
+func TestTemp(t *testing.T) {
+	t.Parallel()
+	d := Dir(t.TempDir())
+	left := filepath.Join(string(d), "state", draft+"123")
+	if err := errors.Join(os.MkdirAll(filepath.Join(left, "objects"), 0o700), os.WriteFile(filepath.Join(left, "HEAD"), nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range 200 {
+			dir, remove, err := d.Temp()
+			if err == nil {
+				err = os.WriteFile(filepath.Join(dir, draft+"inside"), nil, 0o600)
+			}
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			d.Tidy()
+			if files, err := os.ReadDir(dir); err != nil || len(files) != 1 {
+				t.Errorf("%v, %v", files, err)
+			}
+			remove()
+		}
+	}()
+	for running := true; running; {
+		select {
+		case <-done:
+			running = false
+		default:
+		}
+		d.Tidy()
+	}
+	if files, err := os.ReadDir(filepath.Join(string(d), "state")); err != nil || len(files) > 0 {
+		t.Errorf("%v, %v", files, err)
+	}
+}
+
 func TestLocks(t *testing.T) {
 	t.Parallel()
 	d := Dir(t.TempDir())

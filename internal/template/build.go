@@ -235,7 +235,7 @@ func fingerprint(images []lima.Image, certificates []string, diskGB int) (string
 		Arch: lima.Arch(), Driver: lima.Driver(runtime.GOOS), User: lima.GuestUser, Home: lima.GuestHome, UID: lima.GuestUID(), DiskGB: diskGB,
 	}
 	for _, image := range images {
-		if strings.Contains(image.Location, "://") {
+		if remote(image) {
 			continue // named by a digest, or renewed under its name: a rebuild is asked for
 		}
 		info, err := os.Stat(image.Location)
@@ -246,6 +246,9 @@ func fingerprint(images []lima.Image, certificates []string, diskGB int) (string
 	}
 	return digest(inputs), nil
 }
+
+// remote says whether an image is not on this machine, unless Lima has downloaded it earlier.
+func remote(image lima.Image) bool { return strings.Contains(image.Location, "://") }
 
 // shareForBuild is how the VM of a base layer sees the release. Guests that do not know it say so.
 func shareForBuild() string {
@@ -265,6 +268,9 @@ func (b *Builder) buildBase(ctx context.Context, vm string, spec Spec, record *R
 		run  func() error
 	}{
 		{"creating a VM from " + spec.Image, func() error {
+			if remote(record.Images[0]) {
+				b.UI.Detail("Lima downloads the image unless it has it") // how far it is, it says to a terminal alone
+			}
 			machine := record.Machine()
 			machine.DirectBoot = record.Images[0].Kernel != nil
 			machine.Mounts, machine.MountType = []mount.Mount{releaseMount(spec.Claude)}, shareForBuild()
@@ -290,9 +296,11 @@ func (b *Builder) buildBase(ctx context.Context, vm string, spec Spec, record *R
 	return nil
 }
 
-// asRoot runs a script as root in a VM. A failure shows the end of what it printed.
+// asRoot runs a script as root in a VM. The step that is going on shows how far apt is, a failure the end of what was printed.
 func (b *Builder) asRoot(ctx context.Context, vm, script string) error {
-	return b.saidAsRoot(ctx, vm, script, b.Log)
+	out := guest.AptProgress(b.Log, b.UI.Detail)
+	defer out.Close()
+	return b.saidAsRoot(ctx, vm, script, out)
 }
 
 // saidAsRoot is asRoot with what the script prints on its standard output.

@@ -51,7 +51,18 @@ func (u *UI) Step(name string) *Step {
 func (s *Step) Detail(text string) {
 	s.u.mu.Lock()
 	defer s.u.mu.Unlock()
-	s.detail = strings.TrimRight("  "+Sanitize(text), " ")
+	s.say(text)
+}
+
+func (s *Step) say(text string) { s.detail = strings.TrimRight("  "+Sanitize(text), " ") }
+
+// Detail is the detail of the step that has the spinner, for those who do not know which that is.
+func (u *UI) Detail(text string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if n := len(u.active); n > 0 {
+		u.active[n-1].say(text)
+	}
 }
 
 // Progress says how many bytes are done, of how many; a total of zero or less is an unknown one.

@@ -36,7 +36,7 @@ type Options struct {
 	In            io.Reader // read by questions only
 	Err           io.Writer
 	Terminal      bool // Err understands escape codes; false for TERM=dumb
-	InteractiveIn bool // a person reads Err and types on In
+	InteractiveIn bool // a person reads Err, escape codes or not, and types on In
 	NoColor       bool
 	Quiet         bool // only warnings, errors, their hints, and questions
 	Verbose       bool // show foreign output; Quiet wins over it
@@ -132,8 +132,8 @@ func (s *stream) Close() error {
 }
 
 // Confirm asks a question and reads one line and not a byte more, for what follows may be meant for the guest. An empty
-// answer is the default, anything but yes is no. It fails with ErrNotInteractive if nobody is there or the input ends
-// unanswered, and with the error of ctx when that ends first; nothing should be read from the input after that.
+// answer is the default, anything but yes is no, and so is the end of the input. It fails with ErrNotInteractive if nobody is
+// there, and with the error of ctx when that ends first; nothing should be read from the input after that.
 func (u *UI) Confirm(ctx context.Context, question string, byDefault bool) (bool, error) {
 	if !u.o.InteractiveIn {
 		return false, ErrNotInteractive
@@ -160,7 +160,7 @@ func (u *UI) Confirm(ctx context.Context, question string, byDefault bool) (bool
 	if err != nil {
 		io.WriteString(u.o.Err, "\n")
 		if errors.Is(err, io.EOF) {
-			return false, ErrNotInteractive
+			return false, nil
 		}
 		return false, fmt.Errorf("reading the answer: %w", err)
 	}

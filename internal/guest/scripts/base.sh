@@ -1,5 +1,6 @@
 #!/bin/bash
-# Installs what every guest has. Runs as root in a VM that has come up the ordinary way.
+# Installs what every guest has. Runs as root in a VM that has come up the ordinary way. apt says on standard output how
+# far it is, by way of a descriptor of its own: it closes that for dpkg.
 #
 # PACKAGES      Debian packages
 # CERTIFICATES  of authorities to trust, each in PEM form
@@ -9,8 +10,8 @@ export DEBIAN_FRONTEND=noninteractive
 # Before anything is downloaded: it may take them.
 if [ ${#CERTIFICATES[@]} -gt 0 ]; then
 	if ! command -v update-ca-certificates >/dev/null; then
-		apt-get update -q
-		apt-get install -y -q --no-install-recommends ca-certificates
+		apt-get update -q -o APT::Status-Fd=3 3>&1
+		apt-get install -y -q -o APT::Status-Fd=3 --no-install-recommends ca-certificates 3>&1
 	fi
 	mkdir -p /usr/local/share/ca-certificates/claude-vm
 	for i in "${!CERTIFICATES[@]}"; do
@@ -25,9 +26,9 @@ fi
 
 installed=$(dpkg-query -W -f '${db:Status-Abbrev}${Package}\n' "${PACKAGES[@]}" 2>/dev/null | grep -c '^ii' || true)
 if [ "$installed" != ${#PACKAGES[@]} ]; then
-	apt-get update -q -o Acquire::Languages=none
+	apt-get update -q -o APT::Status-Fd=3 -o Acquire::Languages=none 3>&1
 	# Should the VM crash half-way, nobody will use it: dpkg need not wait for the disk after each file.
-	apt-get install -y -q --no-install-recommends -o Dpkg::Options::=--force-unsafe-io "${PACKAGES[@]}"
+	apt-get install -y -q -o APT::Status-Fd=3 --no-install-recommends -o Dpkg::Options::=--force-unsafe-io "${PACKAGES[@]}" 3>&1
 fi
 
 # The image is smaller than the disk that it was put on.

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Installs Debian packages in one transaction. Runs as root.
+# Installs Debian packages in one transaction. Runs as root. apt says on standard output how far it is, as in base.sh.
 #
 # PACKAGES  their names
 # SERVICES  1 if they may start their services now
@@ -11,8 +11,8 @@ if [ "$SERVICES" = 0 ]; then
 	chmod 755 /usr/sbin/policy-rc.d
 	trap 'rm -f /usr/sbin/policy-rc.d' EXIT
 fi
-apt-get update -q -o Acquire::Languages=none
+apt-get update -q -o APT::Status-Fd=3 -o Acquire::Languages=none 3>&1
 # Should the VM crash half-way, nobody will use it: dpkg need not wait for the disk after each file.
-apt-get install -y -q --no-install-recommends -o Dpkg::Options::=--force-unsafe-io \
-	-o Dpkg::Options::='--path-exclude=/usr/share/doc/*' -o Dpkg::Options::='--path-exclude=/usr/share/man/*' "${PACKAGES[@]}"
+apt-get install -y -q -o APT::Status-Fd=3 --no-install-recommends -o Dpkg::Options::=--force-unsafe-io \
+	-o Dpkg::Options::='--path-exclude=/usr/share/doc/*' -o Dpkg::Options::='--path-exclude=/usr/share/man/*' "${PACKAGES[@]}" 3>&1
 apt-get clean

@@ -11,6 +11,7 @@
 //	FAKE_FAIL     a regular expression: calls whose line in the log it matches fail, half done
 //	FAKE_HANG     the same: these wait until there is a file FAKE_DIR/go
 //	FAKE_STOP_AT  a number: so does the call whose line in the log is that one
+//	FAKE_APT      what installing packages prints, as echo -e takes it, before it waits for a file FAKE_DIR/go
 //	FAKE_SHARES   the kinds of shared folder that the guest's kernel knows; 9p if it is not set
 //	FAKE_BOOT     silent: nothing is heard of a guest; panic: its kernel gives up
 //	FAKE_VERSION  what limactl calls its version
