@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"syscall"
 	"time"
@@ -268,6 +269,9 @@ func (r *Runner) outlook(ctx context.Context, o order, name string, record templ
 	return ""
 }
 
+// maxRequest is the size in bytes of the longest request that is listened to; those of ours have some hundred.
+const maxRequest = 4 << 10
+
 // visitor is somebody at an owner's door, and what it wants.
 type visitor struct {
 	request
@@ -290,7 +294,7 @@ func listen(path string) (asked <-chan visitor, closeDoor func(), err error) {
 			}
 			go func() {
 				v := visitor{conn: conn}
-				if conn.SetReadDeadline(time.Now().Add(patience)) != nil || json.NewDecoder(conn).Decode(&v.request) != nil {
+				if conn.SetReadDeadline(time.Now().Add(patience)) != nil || json.NewDecoder(io.LimitReader(conn, maxRequest)).Decode(&v.request) != nil {
 					conn.Close()
 					return
 				}
