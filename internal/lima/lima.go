@@ -345,21 +345,3 @@ func (s *Starting) failure(err error) error {
 	}
 	return fmt.Errorf("booting the VM: %w", err)
 }
-
-// serialLogs are the files in which Lima keeps what a guest prints on its consoles.
-var serialLogs = []string{"serial.log", "serialv.log", "serialp.log"}
-
-// SerialTail returns the last lines of an instance's serial log.
-func (c *Client) SerialTail(name string) string {
-	const lines = 15
-	for _, log := range serialLogs {
-		text, _ := os.ReadFile(filepath.Join(c.Dir(name), log))
-		text = bytes.TrimSpace(text)
-		if len(text) == 0 {
-			continue
-		}
-		all := strings.Split(string(text), "\n")
-		return strings.Join(all[max(0, len(all)-lines):], "\n")
-	}
-	return ""
-}

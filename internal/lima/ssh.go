@@ -50,7 +50,13 @@ func (s *Starting) awaitMarker(ctx context.Context, marker string) error {
 		}
 	}
 	exited := s.proc.Done()
-	var seen int64
+	const gaveUp = "Kernel panic - not syncing"
+	var consoles []*console
+	for _, log := range serialLogs {
+		consoles = append(consoles, &console{
+			path: filepath.Join(s.client.Dir(s.name), log), search: search{words: []string{marker, gaveUp}, found: map[string]bool{}},
+		})
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -63,37 +69,16 @@ func (s *Starting) awaitMarker(ctx context.Context, marker string) error {
 		case <-changed:
 		case <-tick.C:
 		}
-		if size := s.client.serialSize(s.name); size == seen {
-			continue
-		} else {
-			seen = size
-		}
-		if s.client.onSerial(s.name, marker) {
-			return nil
-		}
-		if s.client.onSerial(s.name, "Kernel panic - not syncing") { // Lima would wait for ten minutes
-			return s.failure(fmt.Errorf("%w: its kernel has given up", ErrBoot))
+		for _, console := range consoles {
+			console.look()
+			if console.found[marker] {
+				return nil
+			}
+			if console.found[gaveUp] { // Lima would wait for ten minutes
+				return s.failure(fmt.Errorf("%w: its kernel has given up", ErrBoot))
+			}
 		}
 	}
-}
-
-func (c *Client) serialSize(name string) (total int64) {
-	for _, log := range serialLogs {
-		if info, err := os.Stat(filepath.Join(c.Dir(name), log)); err == nil {
-			total += info.Size()
-		}
-	}
-	return total
-}
-
-func (c *Client) onSerial(name, text string) bool {
-	for _, log := range serialLogs {
-		content, _ := os.ReadFile(filepath.Join(c.Dir(name), log))
-		if bytes.Contains(content, []byte(text)) {
-			return true
-		}
-	}
-	return false
 }
 
 // alive has ssh give up a VM of which nothing is heard: one without its wall, for instance. A guest that is only slow, or was
