@@ -206,12 +206,34 @@ func Detach(c Cmd, files ...*os.File) error {
 	return nil
 }
 
-// Output runs a program to its end and returns its standard output.
+// maxOutput is how many bytes Output returns at most: what a program prints may depend on files that a guest has written.
+const maxOutput = 64 << 20
+
+// ErrOutput means that a program has printed more than anybody could want.
+var ErrOutput = errors.New("it prints without end")
+
+// Output runs a program to its end and returns its standard output. One that prints too much is stopped, with ErrOutput.
 func Output(ctx context.Context, c Cmd) ([]byte, error) {
-	var out bytes.Buffer
+	var out bounded
 	c.Stdout = &out
 	err := Run(ctx, c)
-	return out.Bytes(), err
+	if out.full {
+		return nil, &Error{Argv: c.Argv, Code: -1, Err: ErrOutput}
+	}
+	return out.text.Bytes(), err
+}
+
+// bounded is a buffer that nobody can fill without end.
+type bounded struct {
+	text bytes.Buffer
+	full bool
+}
+
+func (b *bounded) Write(p []byte) (int, error) {
+	if b.full = b.full || b.text.Len()+len(p) > maxOutput; b.full {
+		return 0, ErrOutput // which closes the pipe
+	}
+	return b.text.Write(p)
 }
 
 // tail keeps the end of what is written to it: enough to say why a program failed.

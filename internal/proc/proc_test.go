@@ -2,6 +2,7 @@ package proc
 
 import (
 	"context"
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -34,6 +35,13 @@ func TestOutput(t *testing.T) {
 	out, err := Output(t.Context(), shell("printf hello"))
 	if err != nil || string(out) != "hello" {
 		t.Errorf("got %q, %v", out, err)
+	}
+}
+
+func TestOutputIsBounded(t *testing.T) {
+	out, err := Output(t.Context(), shell("exec yes"))
+	if !errors.Is(err, ErrOutput) || out != nil {
+		t.Errorf("%d bytes, %v", len(out), err)
 	}
 }
 
