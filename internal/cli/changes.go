@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -25,12 +24,12 @@ type account struct {
 	cancel   context.CancelFunc
 	noted    chan struct{} // closed when snapshot is there or will never be
 	snapshot *git.Snapshot
-	dir      string
+	forget   func() // what was noted
 }
 
 // account begins to note how the project is, if somebody is going to read what became of it.
 func (a *app) account(ctx context.Context, p *project.Project) *account {
-	c := &account{a: a, begun: time.Now(), cancel: func() {}, noted: make(chan struct{})}
+	c := &account{a: a, begun: time.Now(), cancel: func() {}, forget: func() {}, noted: make(chan struct{})}
 	if !isTerminal(a.Stderr) || a.flags.quiet {
 		close(c.noted)
 		return c
@@ -39,14 +38,16 @@ func (a *app) account(ctx context.Context, p *project.Project) *account {
 	go func() {
 		defer close(c.noted)
 		repository, err := a.git().Discover(ctx, p.Root)
-		if err == nil {
-			c.dir, err = os.MkdirTemp("", "claude-vm-")
-		}
-		if err == nil {
-			c.snapshot, err = a.git().Snapshot(ctx, repository, c.dir)
-		}
 		if err != nil {
-			c.snapshot = nil
+			return
+		}
+		dir, forget, err := a.state().Scratch() // it gets a copy of every file that is not committed
+		if err != nil {
+			return
+		}
+		c.forget = forget
+		if snapshot, err := a.git().Snapshot(ctx, repository, dir); err == nil {
+			c.snapshot = snapshot
 		}
 	}()
 	return c
@@ -56,9 +57,7 @@ func (a *app) account(ctx context.Context, p *project.Project) *account {
 func (c *account) close() {
 	c.cancel()
 	<-c.noted
-	if c.dir != "" {
-		os.RemoveAll(c.dir)
-	}
+	c.forget()
 }
 
 // tell says how long the session took and what it has changed. In what is no repository, or too large to be looked at in this

@@ -202,19 +202,62 @@ func replace(path string, text []byte) error {
 	return err
 }
 
-// Tidy removes the drafts of processes that were killed. What it cannot remove does no harm.
+// scratch is where the folders lie that somebody needs for a while.
+func (d Dir) scratch() string { return filepath.Join(string(d), "scratch") }
+
+// Scratch makes an empty folder that is the caller's until it is removed, or until this process ends.
+func (d Dir) Scratch() (dir string, remove func(), err error) {
+	if err := os.MkdirAll(d.scratch(), 0o700); err != nil {
+		return "", nil, err
+	}
+	for {
+		dir, err := os.MkdirTemp(d.scratch(), "*") // with mode 0700
+		if err != nil {
+			return "", nil, err
+		}
+		lock, err := keep(dir)
+		if err == nil {
+			return dir, func() { os.RemoveAll(dir); lock.Close() }, nil
+		}
+		if !Gone(err) && !errors.Is(err, unix.EWOULDBLOCK) { // or it was taken for one that is left over
+			return "", nil, err
+		}
+	}
+}
+
+// keep locks a file or a folder that is there, unless somebody else does. The error is fs.ErrNotExist if it is there no more.
+func keep(path string) (*os.File, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	if err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err == nil && !stands(file) {
+		err = fs.ErrNotExist
+	}
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	return file, nil
+}
+
+// Tidy removes the drafts and the folders of processes that were killed. What it cannot remove does no harm.
 func (d Dir) Tidy() {
+	folders, _ := os.ReadDir(d.scratch())
+	for _, folder := range folders {
+		path := filepath.Join(d.scratch(), folder.Name())
+		if lock, err := keep(path); err == nil {
+			os.RemoveAll(path)
+			lock.Close()
+		}
+	}
 	_ = filepath.WalkDir(filepath.Join(string(d), "state"), func(path string, e fs.DirEntry, err error) error {
 		if err != nil || !e.Type().IsRegular() || !strings.HasPrefix(e.Name(), draft) {
 			return nil
 		}
-		file, err := os.Open(path)
-		if err != nil {
-			return nil
-		}
-		defer file.Close()
-		if unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
+		if file, err := keep(path); err == nil {
 			_ = os.Remove(path)
+			file.Close()
 		}
 		return nil
 	})

@@ -309,6 +309,59 @@ func TestTidy(t *testing.T) {
 	Dir(filepath.Join(string(d), "nowhere")).Tidy()
 }
 
+// A folder for a while is its maker's alone, and goes when that has died.
+func TestScratch(t *testing.T) {
+	t.Parallel()
+	d := Dir(t.TempDir())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range 100 {
+			dir, remove, err := d.Scratch()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if err := os.WriteFile(filepath.Join(dir, "file"), nil, 0o600); err != nil {
+				t.Error(err)
+			}
+			remove()
+		}
+	}()
+	for running := true; running; {
+		select {
+		case <-done:
+			running = false
+		default:
+		}
+		d.Tidy()
+	}
+	dir, remove, err := d.Scratch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer remove()
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("%v, %v", info, err)
+	}
+	left := filepath.Join(d.scratch(), "left", "below")
+	if err := os.MkdirAll(left, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	outside := filepath.Join(string(d), "outside")
+	if err := errors.Join(os.Mkdir(outside, 0o700), os.Symlink(outside, filepath.Join(left, "link"))); err != nil {
+		t.Fatal(err)
+	}
+	d.Tidy()
+	entries, err := os.ReadDir(d.scratch())
+	if err != nil || len(entries) != 1 || entries[0].Name() != filepath.Base(dir) {
+		t.Errorf("%v, %v", entries, err)
+	}
+	if _, err := os.Stat(outside); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestLocks(t *testing.T) {
 	t.Parallel()
 	d := Dir(t.TempDir())
