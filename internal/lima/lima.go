@@ -23,6 +23,7 @@ import (
 
 	"github.com/themouette/claude-vm/internal/mount"
 	"github.com/themouette/claude-vm/internal/proc"
+	"github.com/themouette/claude-vm/internal/state"
 )
 
 // MinVersion is the oldest Lima that works: the first that has `clone` and the template debian-13.
@@ -187,23 +188,47 @@ func (c *Client) Clone(ctx context.Context, from, to string) error {
 }
 
 // Replace gives a stopped instance, a draft, the name of another one, which is removed. At every moment one of the two has the
-// name: whoever dies in between leaves at most a draft. An instance is its folder: limactl's own rename moves the files one by
+// name: whoever dies in between, by a power cut too, leaves at most a draft. An instance is its folder: limactl's own rename moves the files one by
 // one, and could fail half-way.
 func (c *Client) Replace(ctx context.Context, draft, name string) error {
+	if err := c.sync(draft); err != nil {
+		return err
+	}
 	err := exchange(c.Dir(draft), c.Dir(name))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return os.Rename(c.Dir(draft), c.Dir(name))
+		if err := os.Rename(c.Dir(draft), c.Dir(name)); err != nil {
+			return err
+		}
+		return state.Sync(c.Home)
 	case errors.Is(err, syscall.EINVAL), errors.Is(err, syscall.ENOTSUP), errors.Is(err, syscall.ENOSYS):
 		// A network's file system may not know how: there nothing has the name for a moment.
 		old := draft + "-old"
 		err = errors.Join(os.Rename(c.Dir(name), c.Dir(old)), os.Rename(c.Dir(draft), c.Dir(name)))
 		draft = old
 	}
+	if err == nil {
+		err = state.Sync(c.Home)
+	}
 	if err != nil {
 		return err
 	}
 	return c.Delete(ctx, draft)
+}
+
+// sync returns when the files of a stopped instance are on the disk.
+func (c *Client) sync(name string) error {
+	entries, err := os.ReadDir(c.Dir(name))
+	if err != nil {
+		return err
+	}
+	files := []string{c.Dir(name)}
+	for _, e := range entries {
+		if e.Type().IsRegular() {
+			files = append(files, filepath.Join(c.Dir(name), e.Name()))
+		}
+	}
+	return state.Sync(files...)
 }
 
 // Configure replaces the machine that a stopped instance describes. Its image is not looked at again.

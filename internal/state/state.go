@@ -180,6 +180,23 @@ func WriteJSON(path string, v any) error {
 	}
 }
 
+// Sync returns when files, and the names in folders, are on the disk: a power cut then does them no harm. What names
+// them must not be there before.
+func Sync(paths ...string) error {
+	for _, path := range paths {
+		file, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		err = file.Sync()
+		file.Close()
+		if err != nil && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, unix.EINVAL) { // some file systems have nothing to do for folders
+			return err
+		}
+	}
+	return nil
+}
+
 var errTidied = errors.New("the draft was taken for one that is left over")
 
 func replace(path string, text []byte) error {
