@@ -38,10 +38,15 @@ const longestSocket = "ssh.sock.1234567890123456"
 // powerOff is how long a guest may take to shut down.
 const powerOff = 2 * time.Minute
 
+// How long limactl may take.
 const (
 	versionTime = 30 * time.Second
 	// cloneTime is long enough for a file system without thin copies.
 	cloneTime = 10 * time.Minute
+	// createTime is long enough to download an image of half a GB where the network is slow.
+	createTime = 30 * time.Minute
+	// templateTime is for a template that has to be downloaded.
+	templateTime = time.Minute
 )
 
 // deletions is how often we try to delete an instance: one that is just starting can get a file in its folder meanwhile.
@@ -114,20 +119,16 @@ var versionLine = regexp.MustCompile(`limactl version v?(\S+)`)
 
 // Version returns limactl's version as it states it, with a v in front.
 func (c *Client) Version(ctx context.Context) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, versionTime)
-	defer cancel()
+	const doing = "asking Lima for its version"
+	var out bytes.Buffer
 	cmd := c.command("--version")
-	cmd.Stderr = nil
-	out, err := proc.Output(ctx, cmd)
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return "", fmt.Errorf("asking Lima for its version: %w: %s has not answered for %v", ErrHangs, c.Limactl, versionTime)
+	cmd.Stdout, cmd.Stderr = &out, nil
+	if err := run(ctx, doing, versionTime, cmd); err != nil {
+		return "", err
 	}
-	if err != nil {
-		return "", fmt.Errorf("asking Lima for its version: %w", err)
-	}
-	found := versionLine.FindSubmatch(out)
+	found := versionLine.FindSubmatch(out.Bytes())
 	if found == nil {
-		return "", fmt.Errorf("asking Lima for its version: %s printed %q", c.Limactl, bytes.TrimSpace(out))
+		return "", fmt.Errorf("%s: %s printed %q", doing, c.Limactl, bytes.TrimSpace(out.Bytes()))
 	}
 	return "v" + string(found[1]), nil
 }
@@ -153,8 +154,18 @@ func orElse(a, b string) string {
 	return b
 }
 
-func (c *Client) run(ctx context.Context, args ...string) error {
-	return proc.Run(ctx, c.command(args...))
+// run runs a limactl that may take so long, and returns ErrHangs if it takes longer.
+func run(ctx context.Context, doing string, limit time.Duration, cmd proc.Cmd) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, ErrHangs)
+	defer cancel()
+	err := proc.Run(ctx, cmd)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(context.Cause(ctx), ErrHangs):
+		return fmt.Errorf("%s: %w: %s has been at it for %v", doing, ErrHangs, cmd.Argv[0], limit)
+	}
+	return fmt.Errorf("%s: %w", doing, err)
 }
 
 // Dir returns the folder of an instance.
@@ -167,22 +178,13 @@ func (c *Client) Create(ctx context.Context, name string, m Machine) error {
 	}
 	cmd := c.command("create", "--tty=false", "--name="+name, "-")
 	cmd.Stdin = bytes.NewReader(m.yaml())
-	if err := proc.Run(ctx, cmd); err != nil {
-		return fmt.Errorf("creating the VM: %w", err)
-	}
-	return nil
+	return run(ctx, "creating the VM", createTime, cmd)
 }
 
 // Clone makes a stopped copy of a stopped instance. When the original was sealed, the two share its disk.
 func (c *Client) Clone(ctx context.Context, from, to string) error {
-	ctx, cancel := context.WithTimeout(ctx, cloneTime)
-	defer cancel()
-	err := c.run(ctx, "clone", "--tty=false", from, to)
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return fmt.Errorf("cloning the VM: %w: it has been at it for %v", ErrHangs, cloneTime)
-	}
-	if err != nil {
-		return fmt.Errorf("cloning the VM: %w", err)
+	if err := run(ctx, "cloning the VM", cloneTime, c.command("clone", "--tty=false", from, to)); err != nil {
+		return err
 	}
 	return c.clear(to) // who waits for the copy to boot must not read how the original did
 }

@@ -132,6 +132,14 @@ func Start(ctx context.Context, c Cmd) (*Process, error) {
 		case c.Abrupt:
 			return syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
 		}
+		// What it has started may not listen either, and is only found as long as somebody of the group is there.
+		time.AfterFunc(grace-grace/10, func() {
+			select {
+			case <-p.done:
+			default:
+				_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
+			}
+		})
 		return syscall.Kill(-p.cmd.Process.Pid, syscall.SIGTERM)
 	}
 	if err := p.cmd.Start(); err != nil {

@@ -34,6 +34,8 @@ const (
 	imageGB = 20
 	// buildGB is the memory of a VM in which something is installed, in GiB.
 	buildGB = 4
+	// firstBootTime is how long an image may take that has never booted; Lima gives up earlier, if it does anything at all.
+	firstBootTime = 20 * time.Minute
 	// stopTime is how long removing what is half-built may take, whatever has ended the build.
 	stopTime = time.Minute
 )
@@ -275,6 +277,8 @@ func (b *Builder) buildBase(ctx context.Context, vm string, spec Spec, record *R
 			if err != nil {
 				return err
 			}
+			ctx, cancel := context.WithTimeoutCause(ctx, firstBootTime, fmt.Errorf("nothing was heard of it for %v", firstBootTime))
+			defer cancel()
 			return booting.AwaitSSH(ctx, guest.Ready) // an image of our own says when; for others limactl does
 		}},
 		{"installing base packages", func() error { return b.asRoot(ctx, vm, guest.Base(basePackages, spec.Certificates)) }},
