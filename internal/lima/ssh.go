@@ -105,6 +105,11 @@ func (c *Client) Connected(name string) bool {
 	return err == nil
 }
 
+// Holds says whether the shared connection to an instance still holds. One that was lost can leave its socket behind.
+func (c *Client) Holds(ctx context.Context, name string) bool {
+	return proc.Run(ctx, c.ssh(name, "-O", "check")) == nil
+}
+
 // ssh is a call of ssh with the configuration that Lima writes for the instance.
 func (c *Client) ssh(name string, options ...string) proc.Cmd {
 	argv := append([]string{"ssh", "-F", filepath.Join(c.Dir(name), "ssh.config"), "-o", "LogLevel=ERROR"}, options...)

@@ -44,6 +44,7 @@ type Cmd struct {
 type Error struct {
 	Argv   []string
 	Code   int    // the exit status; 128+n after signal n; -1 if the program did not run
+	Killed bool   // it was a signal that ended the program itself
 	Stderr string // the last lines of its standard error
 	Err    error
 }
@@ -165,14 +166,14 @@ func (p *Process) failure(err error) error {
 	if err == nil {
 		return nil
 	}
-	code := -1
+	failure := &Error{Argv: p.argv, Code: -1, Stderr: p.tail.String(), Err: err}
 	if state := p.cmd.ProcessState; state != nil {
-		code = state.ExitCode()
+		failure.Code = state.ExitCode()
 		if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
-			code = 128 + int(status.Signal())
+			failure.Code, failure.Killed = 128+int(status.Signal()), true
 		}
 	}
-	return &Error{Argv: p.argv, Code: code, Stderr: p.tail.String(), Err: err}
+	return failure
 }
 
 // Run runs a program to its end.
