@@ -72,7 +72,7 @@ func (c *Client) overlay(ctx context.Context, backing, file string) error {
 		Env:  c.Env,
 	})
 	if err != nil {
-		return fmt.Errorf("making a thin disk: %w", err)
+		return fmt.Errorf("making a thin disk: %w", full(err))
 	}
 	return nil
 }

@@ -165,7 +165,17 @@ func run(ctx context.Context, doing string, limit time.Duration, cmd proc.Cmd) e
 	case errors.Is(context.Cause(ctx), ErrHangs):
 		return fmt.Errorf("%s: %w: %s has been at it for %v", doing, ErrHangs, cmd.Argv[0], limit)
 	}
-	return fmt.Errorf("%s: %w", doing, err)
+	return fmt.Errorf("%s: %w", doing, full(err))
+}
+
+// full puts the kind of failure in front of what a program of the host says if the disk has become full. Its exit status does not
+// tell.
+func full(err error) error {
+	failure, ok := errors.AsType[*proc.Error](err)
+	if ok && strings.Contains(strings.ToLower(failure.Stderr), syscall.ENOSPC.Error()) {
+		return fmt.Errorf("%w: %w", syscall.ENOSPC, err)
+	}
+	return err
 }
 
 // Dir returns the folder of an instance.

@@ -63,7 +63,7 @@ func (s *Starting) awaitMarker(ctx context.Context, marker string) error {
 			return s.failure(fmt.Errorf("%w: %w", ErrBoot, context.Cause(ctx)))
 		case <-exited:
 			if err := s.proc.Wait(); err != nil {
-				return s.failure(fmt.Errorf("%w: %w", ErrBoot, err))
+				return s.failure(fmt.Errorf("%w: %w", ErrBoot, full(err)))
 			}
 			return nil // limactl has seen by itself that the guest answers
 		case <-changed:
