@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -30,6 +31,50 @@ func (d Dir) Disks() string { return filepath.Join(string(d), "disks") }
 
 // Cache holds what can be fetched again.
 func (d Dir) Cache() string { return filepath.Join(string(d), "cache") }
+
+var (
+	// ErrForeign means that somebody else can have written what lies in the folder, which we believe and partly run.
+	ErrForeign = errors.New("the state folder is not yours alone")
+	// ErrFolder means that the folder cannot be made, or not be written to.
+	ErrFolder = errors.New("the state folder cannot be used")
+)
+
+// Check makes sure that the folder is ours alone, and what lies in it. One that is not there yet is.
+func (d Dir) Check() error {
+	for _, below := range []string{"", "vm", "disks", "cache", "scratch", "state", "state/locks"} {
+		path := filepath.Join(string(d), below)
+		info, err := os.Stat(path)
+		if Gone(err) {
+			continue
+		}
+		if err == nil && !info.IsDir() {
+			err = fmt.Errorf("%s is not a folder", path)
+		}
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrFolder, err)
+		}
+		owner, ok := info.Sys().(*syscall.Stat_t)
+		switch {
+		case ok && int(owner.Uid) != os.Geteuid():
+			return fmt.Errorf("%w: %s belongs to another user", ErrForeign, path)
+		case info.Mode().Perm()&0o022 != 0:
+			return fmt.Errorf("%w: others may write to %s", ErrForeign, path)
+		}
+	}
+	return nil
+}
+
+// Make makes the folder, and makes sure that it can be written to.
+func (d Dir) Make() error {
+	err := os.MkdirAll(string(d), 0o700)
+	if err == nil {
+		err = unix.Access(string(d), unix.W_OK|unix.X_OK)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrFolder, d, err)
+	}
+	return nil
+}
 
 const lockSuffix = ".lock"
 

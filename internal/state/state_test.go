@@ -362,6 +362,48 @@ func TestScratch(t *testing.T) {
 	}
 }
 
+// Whoever else can have written to the folder, or to one in it, keeps us from believing it.
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	d := Dir(filepath.Join(t.TempDir(), "new"))
+	if err := d.Check(); err != nil {
+		t.Errorf("one that is not there: %v", err)
+	}
+	if err := errors.Join(d.Make(), d.Check(), d.Make()); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := d.TryLock("x", Exclusive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lock.Unlock()
+	for _, path := range []string{string(d), filepath.Dir(d.lockFile("x"))} {
+		for mode, want := range map[os.FileMode]error{0o700: nil, 0o755: nil, 0o770: ErrForeign, 0o702: ErrForeign} {
+			if err := os.Chmod(path, mode); err != nil {
+				t.Fatal(err)
+			}
+			if err := d.Check(); !errors.Is(err, want) || err != nil && !strings.Contains(err.Error(), path) {
+				t.Errorf("%s with mode %o: %v", path, mode, err)
+			}
+		}
+		if err := os.Chmod(path, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(d.VMs(), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Check(); !errors.Is(err, ErrFolder) {
+		t.Errorf("a file in the place of a folder: %v", err)
+	}
+	if err := Dir(d.VMs()).Make(); !errors.Is(err, ErrFolder) {
+		t.Errorf("a file in its place: %v", err)
+	}
+	if err := Dir(filepath.Join(d.VMs(), "below")).Check(); !errors.Is(err, ErrFolder) {
+		t.Errorf("below a file: %v", err)
+	}
+}
+
 func TestLocks(t *testing.T) {
 	t.Parallel()
 	d := Dir(t.TempDir())
