@@ -154,7 +154,9 @@ func TestWhatIsPublishedIsOnTheDisk(t *testing.T) {
 				t.Errorf("%s%s is not on the disk when it becomes %s", from, name, to)
 			}
 		}
-		next := slices.IndexFunc(lines[i:], func(line string) bool { return strings.Contains(line, "fsync(") && strings.Contains(line, "<"+filepath.Dir(to)+">") })
+		next := slices.IndexFunc(lines[i:], func(line string) bool {
+			return strings.Contains(line, "fsync(") && strings.Contains(line, "<"+filepath.Dir(to)+">")
+		})
 		if next < 0 {
 			t.Errorf("the name %s is not on the disk", to)
 		}

@@ -1,7 +1,6 @@
 package lima
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -99,7 +98,7 @@ func (w *Waiting) Run(ctx context.Context, awaited string, command Command) erro
 		}
 		w.stdin.Close()
 	}()
-	var kept bytes.Buffer
+	kept := proc.Limited{Most: 1 << 16}
 	var outputs sync.WaitGroup
 	pass := func(to io.Writer, from *os.File) {
 		outputs.Go(func() {

@@ -173,6 +173,9 @@ func (p *Process) failure(err error) error {
 			failure.Code, failure.Killed = 128+int(status.Signal()), true
 		}
 	}
+	if out, ok := p.cmd.Stdout.(*Limited); ok && out.full {
+		failure.Code, failure.Killed, failure.Err = -1, false, ErrOutput // whatever else it has died of
+	}
 	return failure
 }
 
@@ -223,27 +226,32 @@ var ErrOutput = errors.New("it prints without end")
 
 // Output runs a program to its end and returns its standard output. One that prints too much is stopped, with ErrOutput.
 func Output(ctx context.Context, c Cmd) ([]byte, error) {
-	var out bounded
+	out := Limited{Most: maxOutput}
 	c.Stdout = &out
 	err := Run(ctx, c)
-	if out.full {
-		return nil, &Error{Argv: c.Argv, Code: -1, Err: ErrOutput}
-	}
-	return out.text.Bytes(), err
+	return out.Bytes(), err
 }
 
-// bounded is a buffer that nobody can fill without end.
-type bounded struct {
+// Limited is a buffer that takes so many bytes. More are an error, ErrOutput, which ends whoever writes them to a pipe. The
+// buffer in it is not embedded: io.Copy would find its other ways in.
+type Limited struct {
+	Most int
 	text bytes.Buffer
 	full bool
 }
 
-func (b *bounded) Write(p []byte) (int, error) {
-	if b.full = b.full || b.text.Len()+len(p) > maxOutput; b.full {
-		return 0, ErrOutput // which closes the pipe
+func (l *Limited) Write(p []byte) (int, error) {
+	if l.full = l.full || l.text.Len()+len(p) > l.Most; l.full {
+		return 0, ErrOutput
 	}
-	return b.text.Write(p)
+	return l.text.Write(p)
 }
+
+// Bytes returns what was written.
+func (l *Limited) Bytes() []byte { return l.text.Bytes() }
+
+// String returns what was written.
+func (l *Limited) String() string { return l.text.String() }
 
 // tail keeps the end of what is written to it: enough to say why a program failed.
 type tail struct{ buf []byte }

@@ -1,7 +1,6 @@
 package template
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +35,8 @@ const (
 	buildGB = 4
 	// firstBootTime is how long an image may take that has never booted; Lima gives up earlier, if it does anything at all.
 	firstBootTime = 20 * time.Minute
+	// maxBoot is the size in bytes of the largest kernel or initrd that is taken out of a guest.
+	maxBoot = 256 << 20
 	// stopTime is how long removing what is half-built may take, whatever has ended the build.
 	stopTime = time.Minute
 )
@@ -335,7 +336,7 @@ func (b *Builder) makeLean(ctx context.Context, vm string, record *Record) error
 	if err := b.asRoot(ctx, vm, guest.Lean(staticNet())); err != nil {
 		return err
 	}
-	var shares bytes.Buffer
+	shares := proc.Limited{Most: 1 << 16}
 	if err := b.Lima.Exec(ctx, vm, lima.Command{Line: guest.ListShares, Stdout: &shares}); err != nil {
 		return err
 	}
@@ -344,7 +345,7 @@ func (b *Builder) makeLean(ctx context.Context, vm string, record *Record) error
 		return nil
 	}
 	for part, file := range map[string]string{"kernel": guest.KernelFile, "initrd": guest.InitrdFile} {
-		var content bytes.Buffer
+		content := proc.Limited{Most: maxBoot}
 		if err := b.Lima.Exec(ctx, vm, lima.Command{Line: "cat " + file, Stdout: &content}); err != nil {
 			return err
 		}
