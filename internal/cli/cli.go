@@ -137,7 +137,7 @@ what follows -- goes to Claude in any case.`,
 		SilenceUsage:  true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			a.openUI()
-			if cmd.Name() == "version" {
+			if cmd.Hidden || cmd.Name() == "version" { // started by who has looked already, or nothing to do with it
 				return nil
 			}
 			return a.state().Check()

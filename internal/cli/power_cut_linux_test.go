@@ -149,7 +149,7 @@ func TestWhatIsPublishedIsOnTheDisk(t *testing.T) {
 			continue
 		}
 		published[to] = true
-		for _, name := range []string{"", "/disk", "/lima.yaml"} {
+		for _, name := range []string{"", "/disk", "/lima.yaml", "/claude-vm.json"} {
 			if !synced[from+name] {
 				t.Errorf("%s%s is not on the disk when it becomes %s", from, name, to)
 			}
