@@ -23,6 +23,8 @@ import (
 const (
 	// settle is how long a keeper leaves the session alone that has just begun, before it boots the next one.
 	settle = 3 * time.Second
+	// readyTime is how long it may take until a session could use a spare; a guest that does not answer is not kept for ever.
+	readyTime = 10 * time.Minute
 	// lookAround is how often a keeper finds out whether its spare is still of use.
 	lookAround = time.Second
 	// spareMemory is what the host must have available for a spare, in bytes: what a guest has touched when it has booted,
@@ -245,12 +247,17 @@ func (r *Runner) fitting(ctx context.Context, s Shape) (template.Record, string,
 
 // bootSpare boots a spare and starts the shell in it that is to be a session's.
 func (r *Runner) bootSpare(ctx context.Context, spare *vm, machine lima.Machine, p guest.Preparation) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, readyTime, fmt.Errorf("it was not ready after %v", readyTime))
+	defer cancel()
 	err := r.Boot(ctx, spare.name, machine, p)
 	if err == nil {
 		spare.waiting, err = r.Lima.Await(spare.name, guest.Await())
 	}
 	if err == nil {
 		err = spare.waiting.Rehearse(ctx, guest.Rehearse(lima.GuestHome))
+	}
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
 	}
 	return err
 }
