@@ -20,8 +20,9 @@ var parts = []string{"disk", "kernel", "initrd"}
 var leftovers = []string{"cidata.iso", "cloud-config.yaml", "serial.log", "serialv.log", "serialp.log", "ha.stdout.log", "ha.stderr.log", "ssh.config", "ssh.log"}
 
 // Seal moves the disk of a stopped instance to folder, for good and read-only, and leaves a thin overlay in its place:
-// from then on copies of the instance share that disk and cost some 100 kB each. It is safe from a power cut then. Apple's framework cannot stack disks,
-// and needs not: its copies are clones within the file system. There Seal only clears away what Lima makes anew.
+// from then on copies of the instance share that disk and cost some 100 kB each. No power cut does it any harm then. Apple's
+// framework cannot stack disks, and needs not: its copies are clones within the file system. There Seal only clears away what
+// Lima makes anew.
 func (c *Client) Seal(ctx context.Context, name, folder string) error {
 	dir := c.Dir(name)
 	if err := c.clear(name); err != nil {

@@ -168,8 +168,8 @@ func run(ctx context.Context, doing string, limit time.Duration, cmd proc.Cmd) e
 	return fmt.Errorf("%s: %w", doing, full(err))
 }
 
-// full puts the kind of failure in front of what a program of the host says if the disk has become full. Its exit status does not
-// tell.
+// full puts the kind of failure in front of what a program of the host says if the disk has become full: its exit status does
+// not tell.
 func full(err error) error {
 	failure, ok := errors.AsType[*proc.Error](err)
 	if ok && strings.Contains(strings.ToLower(failure.Stderr), syscall.ENOSPC.Error()) {
@@ -200,8 +200,8 @@ func (c *Client) Clone(ctx context.Context, from, to string) error {
 }
 
 // Replace gives a stopped instance, a draft, the name of another one, which is removed. At every moment one of the two has the
-// name: whoever dies in between, by a power cut too, leaves at most a draft. An instance is its folder: limactl's own rename moves the files one by
-// one, and could fail half-way.
+// name: whoever dies in between, by a power cut too, leaves at most a draft. An instance is its folder: limactl's own rename
+// moves the files one by one, and could fail half-way.
 func (c *Client) Replace(ctx context.Context, draft, name string) error {
 	if err := c.sync(draft); err != nil {
 		return err

@@ -235,7 +235,8 @@ func Sync(paths ...string) error {
 		}
 		err = file.Sync()
 		file.Close()
-		if err != nil && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, unix.EINVAL) { // some file systems have nothing to do for folders
+		// Some file systems have nothing to do for folders.
+		if err != nil && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, unix.EINVAL) {
 			return err
 		}
 	}
