@@ -22,7 +22,7 @@ func mayImport() map[string][]string {
 		"internal/cli":         append(floor, "claude", "config", "envfile", "fetch", "forward", "git", "guard", "guest", "lima", "mount", "network", "npm", "project", "selfupdate", "session", "template", "tool", "trust", "wall"),
 		"internal/session":     append(floor, "guest", "host", "lima", "mount", "project", "template"),
 		"internal/template":    append(floor, "claude", "guest", "lima", "mount", "project", "tool"),
-		"internal/lima":        {"mount", "proc", "wall"},
+		"internal/lima":        {"mount", "proc", "state", "wall"},
 		"internal/project":     {"git"},
 		"internal/git":         {"proc"},
 		"internal/forward":     {"proc"},

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -14,6 +13,7 @@ import (
 	"github.com/themouette/claude-vm/internal/guest"
 	"github.com/themouette/claude-vm/internal/lima"
 	"github.com/themouette/claude-vm/internal/mount"
+	"github.com/themouette/claude-vm/internal/proc"
 	"github.com/themouette/claude-vm/internal/project"
 	"github.com/themouette/claude-vm/internal/session"
 	"github.com/themouette/claude-vm/internal/template"
@@ -82,7 +82,7 @@ func (a *app) benchMount(ctx context.Context, store template.Store, cfg *config.
 	if err != nil {
 		return nil, err
 	}
-	var out bytes.Buffer
+	out := proc.Limited{Most: 1 << 16}
 	spec.MountType, spec.Mounts = kind, append(spec.Mounts, mount.Mount{Host: dir, Guest: point, Writable: true})
 	spec.TTY, spec.Stdin, spec.Stdout = false, nil, &out
 	runner := session.Runner{Store: store, UI: a.ui}

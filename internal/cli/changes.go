@@ -49,7 +49,7 @@ func (a *app) account(ctx context.Context, p *project.Project, spec *session.Spe
 		if err != nil {
 			return
 		}
-		dir, remove, err := a.state().Temp()
+		dir, remove, err := a.state().Scratch() // it gets a copy of every file that is not committed
 		if err != nil {
 			return
 		}

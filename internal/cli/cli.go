@@ -131,11 +131,17 @@ Claude as it is; what follows -- goes to Claude in any case.`,
   claude-vm "help me refactor this code"   run Claude with a prompt
   claude-vm -p "explain main.go" | less    use its answer in a pipe
   claude-vm shell                          look around in the same kind of VM`,
-		Version:          Version(),
-		SilenceErrors:    true,
-		SilenceUsage:     true,
-		PersistentPreRun: func(*cobra.Command, []string) { a.openUI() },
-		RunE:             func(*cobra.Command, []string) error { return nil }, // split has named the command
+		Version:       Version(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			a.openUI()
+			if cmd.Hidden || cmd.Name() == "version" { // started by who has looked already, or nothing to do with it
+				return nil
+			}
+			return a.state().Check()
+		},
+		RunE: func(*cobra.Command, []string) error { return nil }, // split has named the command
 	}
 	root.SetVersionTemplate("claude-vm {{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{cmd.CommandPath(), err} })

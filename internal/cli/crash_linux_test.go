@@ -51,7 +51,7 @@ func (w world) newScene(t *testing.T) *scene {
 	for _, dir := range []string{"home", "fake", "proj", "other-image"} {
 		s.check(os.MkdirAll(filepath.Join(s.work, dir), 0o700))
 	}
-	s.check(os.CopyFS(s.state, os.DirFS(w.state)))
+	s.check(w.copyState(s.state))
 	s.check(os.CopyFS(filepath.Join(s.work, "proj/.git"), os.DirFS(w.git)))
 	s.write("proj/file", "content\n")
 	for _, file := range []string{"disk.qcow2", "vmlinuz", "initrd.img", "cmdline"} {

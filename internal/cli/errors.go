@@ -149,6 +149,8 @@ func knownErrors() []knownError {
 	host := thisSystem(runtime.GOOS)
 	return []knownError{
 		{errStateExposed, codeRefused, "choose another folder with CLAUDE_VM_HOME"},
+		{state.ErrForeign, codeRefused, "take the others' right to write away (chmod go-w), or choose another folder with CLAUDE_VM_HOME"},
+		{state.ErrFolder, codeHost, "choose a folder of your own with CLAUDE_VM_HOME"},
 		{mount.ErrSpec, codeUsage, ""},
 		{mount.ErrConflict, codeUsage, ""},
 		{network.ErrCertificates, codeUsage, "vm.ca_certificates names PEM files with certificates and nothing else in them"},

@@ -76,7 +76,7 @@ func (a *app) reportGuard(reports []guard.Report, killed bool) {
 		for _, f := range r.Findings {
 			line := fmt.Sprintf("%s: %s", ui.Sanitize(shortPath(r.Root, f.Path)), ui.Sanitize(f.What))
 			if f.Err != nil {
-				line += fmt.Sprintf(" (STILL THERE: %s)", ui.Sanitize(f.Err.Error()))
+				line += fmt.Sprintf(" (NOT PUT BACK: %s)", ui.Sanitize(f.Err.Error()))
 			}
 			text = append(text, line)
 		}

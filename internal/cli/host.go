@@ -71,6 +71,9 @@ func (a *app) input(file string) config.Input {
 // store returns the instances, without looking for what it takes to start one.
 func (a *app) store(ctx context.Context) (template.Store, error) {
 	client, err := lima.Locate(a.state().VMs(), a.Env)
+	if err == nil {
+		err = a.state().Make()
+	}
 	if err != nil {
 		return template.Store{}, err
 	}

@@ -5,13 +5,13 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"strings"
 	"time"
 
 	"github.com/themouette/claude-vm/internal/claude"
 	"github.com/themouette/claude-vm/internal/guest"
 	"github.com/themouette/claude-vm/internal/lima"
+	"github.com/themouette/claude-vm/internal/proc"
 	"github.com/themouette/claude-vm/internal/session"
 	"github.com/themouette/claude-vm/internal/ui"
 )
@@ -78,10 +78,10 @@ const maxLogin = 9 << 20
 
 // fetch looks whether the guest has another login by now, and offers it to the store.
 func (k *loginKeeper) fetch(ctx context.Context, exec session.Exec) {
-	answer := &limited{most: maxLogin}
+	answer := &proc.Limited{Most: maxLogin}
 	script := guest.Changed(claude.CredentialsFile, sum(k.file), claude.StateFile, `"primaryApiKey"`)
 	err := exec(ctx, lima.Command{Line: "bash -s", Stdin: strings.NewReader(script), Stdout: answer})
-	if err != nil || answer.Len() == 0 {
+	if err != nil || len(answer.Bytes()) == 0 {
 		k.note(noNews, err)
 		return
 	}
@@ -130,19 +130,6 @@ func (k *loginKeeper) note(what news, err error) {
 	if what != noNews && !(what == renewed && k.news != noNews) {
 		k.news = what
 	}
-}
-
-// limited takes so many bytes and fails then.
-type limited struct {
-	bytes.Buffer
-	most int
-}
-
-func (l *limited) Write(p []byte) (int, error) {
-	if l.Len()+len(p) > l.most {
-		return 0, errors.New("the guest says more than it was asked")
-	}
-	return l.Buffer.Write(p)
 }
 
 // tellLogin says what became of the login of a session whose command ended with a code.

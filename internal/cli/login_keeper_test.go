@@ -16,6 +16,7 @@ import (
 
 	"github.com/themouette/claude-vm/internal/claude"
 	"github.com/themouette/claude-vm/internal/lima"
+	"github.com/themouette/claude-vm/internal/proc"
 	"github.com/themouette/claude-vm/internal/state"
 )
 
@@ -24,6 +25,22 @@ func loginOf(name string, hours int) claude.Login {
 	return claude.Login{Tokens: &claude.Tokens{
 		AccessToken: "access-" + name, RefreshToken: "refresh-" + name, ExpiresAt: time.Now().Add(time.Duration(hours) * time.Hour).UnixMilli(),
 	}}
+}
+
+// A guest that is asked for its login and never stops talking is not listened to.
+func TestGuestThatNeverStops(t *testing.T) {
+	t.Parallel()
+	k := loginKeeper{store: loginStore{state.Dir(t.TempDir())}}
+	k.fetch(t.Context(), func(ctx context.Context, c lima.Command) error {
+		err := proc.Run(ctx, proc.Cmd{Argv: []string{"head", "-c", "50000000", "/dev/zero"}, Env: os.Environ(), Stdout: c.Stdout})
+		if heard, ok := c.Stdout.(interface{ Bytes() []byte }); !ok || len(heard.Bytes()) > maxLogin {
+			t.Error("all of it was taken")
+		}
+		return err
+	})
+	if !errors.Is(k.err, proc.ErrOutput) {
+		t.Errorf("got %v", k.err)
+	}
 }
 
 func TestOffer(t *testing.T) {

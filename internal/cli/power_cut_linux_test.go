@@ -3,8 +3,10 @@ package cli_test
 import (
 	"io/fs"
 	"os"
+	"os/exec" // strace
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -97,4 +99,77 @@ func (s *scene) sameFile(other *scene, rel string) (found string) {
 		return err
 	}))
 	return found
+}
+
+// A template or a layer has its name only when all that it consists of is on the disk.
+func TestWhatIsPublishedIsOnTheDisk(t *testing.T) {
+	t.Parallel()
+	strace, err := exec.LookPath("strace")
+	if err != nil {
+		t.Skip("there is no strace")
+	}
+	w := newWorld(t)
+	s := w.newScene(t)
+	disks := func() []string {
+		found, err := filepath.Glob(filepath.Join(s.state, "disks/*/disk"))
+		s.check(err)
+		return found
+	}
+	old := disks()
+	trace := s.path("trace")
+	cmd := s.command([]string{"CLAUDE_VM_IMAGE=" + s.path("other-image")}, "setup")
+	cmd.Args = append([]string{strace, "-f", "-y", "-qq", "-s", "4096", "-e", "trace=fsync,rename,renameat,renameat2", "-o", trace, cmd.Path}, cmd.Args[1:]...)
+	cmd.Path = strace
+	if out, err := cmd.CombinedOutput(); err != nil {
+		if strings.Contains(string(out), "ptrace") {
+			t.Skipf("no process may be traced here: %s", out)
+		}
+		t.Fatalf("%v\n%s", err, out)
+	}
+	text, err := os.ReadFile(trace)
+	s.check(err)
+	synced := map[string]bool{}
+	published := map[string]bool{}
+	lines := strings.Split(string(text), "\n")
+	call := regexp.MustCompile(`^\d+ +(fsync|rename\w*)\((.*)`)
+	paths := regexp.MustCompile(`"([^"]*)"`)
+	file := regexp.MustCompile(`^\d+<([^>]*)>`)
+	for i, line := range lines {
+		found := call.FindStringSubmatch(line)
+		if found == nil {
+			continue
+		}
+		if found[1] == "fsync" {
+			synced[file.FindStringSubmatch(found[2])[1]] = true
+			continue
+		}
+		names := paths.FindAllStringSubmatch(found[2], -1)
+		from, to := names[0][1], names[1][1]
+		if !strings.HasPrefix(filepath.Base(from), "bld_") || strings.Contains(line, "ENOENT") {
+			continue
+		}
+		published[to] = true
+		for _, name := range []string{"", "/disk", "/lima.yaml", "/claude-vm.json"} {
+			if !synced[from+name] {
+				t.Errorf("%s%s is not on the disk when it becomes %s", from, name, to)
+			}
+		}
+		next := slices.IndexFunc(lines[i:], func(line string) bool {
+			return strings.Contains(line, "fsync(") && strings.Contains(line, "<"+filepath.Dir(to)+">")
+		})
+		if next < 0 {
+			t.Errorf("the name %s is not on the disk", to)
+		}
+	}
+	if len(published) != 2 {
+		t.Errorf("these were published: %v\n%s", published, text)
+	}
+	for _, disk := range disks() {
+		if !slices.Contains(old, disk) && (!synced[disk] || !synced[filepath.Dir(disk)]) {
+			t.Errorf("%s is not on the disk", disk)
+		}
+	}
+	if new := len(disks()) - len(old); new != 1 {
+		t.Errorf("%d new disks", new)
+	}
 }

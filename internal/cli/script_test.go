@@ -171,7 +171,7 @@ func (w world) setup(e *testscript.Env) error {
 		limatest.KillAll(filepath.Join(state, "vm"))
 		os.RemoveAll(state)
 	})
-	if err := os.CopyFS(state, os.DirFS(w.state)); err != nil {
+	if err := w.copyState(state); err != nil {
 		return err
 	}
 	e.Cd = filepath.Join(e.WorkDir, "my-proj")
@@ -183,6 +183,19 @@ func (w world) setup(e *testscript.Env) error {
 	e.Vars = append(e.Vars, w.env(e.WorkDir, state)...)
 	e.Vars = append(e.Vars, "T="+(&project.Project{Main: e.Cd}).TemplateName(), "CONVERSATIONS="+claude.ConversationDir(e.Cd))
 	return os.CopyFS(filepath.Join(e.Cd, ".git"), os.DirFS(w.git))
+}
+
+// copyState copies the state folder. Whatever the user's umask is, it is one that nobody else can look into.
+func (w world) copyState(to string) error {
+	if err := os.CopyFS(to, os.DirFS(w.state)); err != nil {
+		return err
+	}
+	return filepath.WalkDir(to, func(path string, e os.DirEntry, err error) error {
+		if err == nil && e.IsDir() {
+			err = os.Chmod(path, 0o700)
+		}
+		return err
+	})
 }
 
 // repository DIR makes a folder a git repository with one commit.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/themouette/claude-vm/internal/proc"
 )
@@ -76,16 +77,32 @@ func (c Client) Snapshot(ctx context.Context, r Repository, dir string) (*Snapsh
 	return s, err
 }
 
+// maxCopy is the size in bytes of the largest file that is copied out of a repository. An index of this size has half a million
+// files: to compare more of them takes longer than anybody waits for it, and whatever else a session has left there is no index.
+const maxCopy = 64 << 20
+
+// ErrTooLarge means that a repository has more than can be compared while somebody waits.
+var ErrTooLarge = errors.New("too large to be compared")
+
 // copyRegular copies a file with its time stamp, which git compares with those of the files that an index tells of. What is
-// not there, or no file, is left out.
+// not there, or no file, is left out. Another session may be changing it: it is opened so that neither a link nor a pipe that
+// has taken its place leads anywhere.
 func copyRegular(from, to string) error {
-	info, err := os.Lstat(from)
-	if err != nil || !info.Mode().IsRegular() {
+	source, err := os.OpenFile(from, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err != nil {
 		return nil
 	}
-	text, err := os.ReadFile(from)
+	defer source.Close()
+	info, err := source.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return err
+	}
+	text, err := io.ReadAll(io.LimitReader(source, maxCopy+1))
 	if err != nil {
 		return err
+	}
+	if len(text) > maxCopy {
+		return fmt.Errorf("%w: %s", ErrTooLarge, from)
 	}
 	return errors.Join(os.MkdirAll(filepath.Dir(to), 0o700), os.WriteFile(to, text, 0o600), os.Chtimes(to, info.ModTime(), info.ModTime()))
 }

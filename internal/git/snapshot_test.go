@@ -1,9 +1,11 @@
 package git_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/themouette/claude-vm/internal/git"
@@ -148,5 +150,37 @@ func TestSnapshotWritesNothing(t *testing.T) {
 	}
 	if !strings.Contains(before, "/index") {
 		t.Error("there is no index")
+	}
+}
+
+// An index of any size, and whatever stands in its place, costs a count and nothing else.
+func TestSnapshotIsBounded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.mkdir("r")
+	w.git("r", "init", "-q")
+	w.write("r/file", "content\n", 0o600)
+	c := git.Client{Env: w.env}
+	r, err := c.Discover(t.Context(), w.path("r"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	index := w.path("r/.git/index")
+	for name, put := range map[string]func() error{
+		"large": func() error { return errors.Join(os.WriteFile(index, nil, 0o600), os.Truncate(index, 1<<40)) },
+		"zero":  func() error { return os.Symlink("/dev/zero", index) },
+		"pipe":  func() error { return syscall.Mkfifo(index, 0o600) },
+		"dir":   func() error { return os.Mkdir(index, 0o700) },
+	} {
+		if err := put(); err != nil {
+			t.Fatal(err)
+		}
+		_, err := c.Snapshot(t.Context(), r, t.TempDir())
+		if errors.Is(err, git.ErrTooLarge) != (name == "large") || name != "large" && err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := os.Remove(index); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -41,6 +41,11 @@ type Report struct {
 	Partial  bool      // there was too much to look at all of it
 }
 
+// owing says whether something could not be put back for want of room.
+func (r Report) owing() bool {
+	return slices.ContainsFunc(r.Findings, func(f Finding) bool { return full(f.Err) })
+}
+
 // Store keeps the notes of the sessions that are running, and of those that were killed.
 type Store struct {
 	Dir   string
@@ -171,6 +176,10 @@ func (w *Watch) End(ctx context.Context) (Report, error) {
 	}
 	defer gate.Unlock()
 	report := w.notes.end()
+	if report.owing() {
+		w.lock.Unlock() // for the next command to try again
+		return report, w.err
+	}
 	defer w.lock.Remove()
 	return report, errors.Join(w.err, os.Remove(w.store.file(w.name)))
 }
@@ -224,7 +233,12 @@ func (s Store) recover() (reports []Report, active []notes, err error) {
 			failures = append(failures, err)
 			continue
 		}
-		reports = append(reports, n.end())
+		report := n.end()
+		reports = append(reports, report)
+		if report.owing() {
+			lock.Unlock()
+			continue
+		}
 		failures = append(failures, os.Remove(file))
 		lock.Remove()
 	}

@@ -2,6 +2,7 @@ package guard
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // Finding is one thing in git's data that a session changed and that git, or who uses it, could be made to run.
@@ -204,6 +206,10 @@ func (c *comparison) config(rel string, was, is Node, known, there bool) {
 	if !there && !c.stands(rel) {
 		return
 	}
+	if !there && path.Base(rel) == "config" { // git never does that
+		c.replace(rel, was, known, there)
+		return
+	}
 	dir := filepath.Join(c.before.Path, path.Dir(rel))
 	merged, keys, err := mergeConfig(was.Text, is.Text, judge(dir, c.roots))
 	if err != nil {
@@ -240,8 +246,26 @@ func (c *comparison) replace(rel string, was Node, known, there bool) {
 	c.found(rel, what, c.mend(func() error { return c.put(rel, was) }))
 }
 
-// write replaces a file in one step, whatever stands there: a link is replaced and not followed.
+// write replaces a file in one step, whatever stands there: a link is replaced and not followed. If the disk is full, what a
+// session has put there goes all the same, and may leave the room that is needed.
 func write(root *os.Root, rel string, text []byte, mode fs.FileMode) error {
+	err := replaceFile(root, rel, text, mode)
+	if !full(err) {
+		return err
+	}
+	if err := root.Remove(rel); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err = replaceFile(root, rel, text, mode); full(err) {
+		return fmt.Errorf("it is taken away; what was there comes back when there is room: %w", err)
+	}
+	return err
+}
+
+// full says whether something failed for want of room.
+func full(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
+
+func replaceFile(root *os.Root, rel string, text []byte, mode fs.FileMode) error {
 	if err := root.MkdirAll(path.Dir(rel), 0o755); err != nil {
 		return err
 	}

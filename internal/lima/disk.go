@@ -10,6 +10,7 @@ import (
 	"runtime"
 
 	"github.com/themouette/claude-vm/internal/proc"
+	"github.com/themouette/claude-vm/internal/state"
 )
 
 // parts are the files of an instance that never change once it is sealed, by the names that Lima gives them.
@@ -19,8 +20,9 @@ var parts = []string{"disk", "kernel", "initrd"}
 var leftovers = []string{"cidata.iso", "cloud-config.yaml", "serial.log", "serialv.log", "serialp.log", "ha.stdout.log", "ha.stderr.log", "ssh.config", "ssh.log"}
 
 // Seal moves the disk of a stopped instance to folder, for good and read-only, and leaves a thin overlay in its place:
-// from then on copies of the instance share that disk and cost some 100 kB each. Apple's framework cannot stack disks,
-// and needs not: its copies are clones within the file system. There Seal only clears away what Lima makes anew.
+// from then on copies of the instance share that disk and cost some 100 kB each. No power cut does it any harm then. Apple's
+// framework cannot stack disks, and needs not: its copies are clones within the file system. There Seal only clears away what
+// Lima makes anew.
 func (c *Client) Seal(ctx context.Context, name, folder string) error {
 	dir := c.Dir(name)
 	if err := c.clear(name); err != nil {
@@ -32,6 +34,7 @@ func (c *Client) Seal(ctx context.Context, name, folder string) error {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return err
 	}
+	sealed := []string{folder, filepath.Dir(folder)}
 	for _, part := range parts {
 		from, to := filepath.Join(dir, part), filepath.Join(folder, part)
 		if err := os.Rename(from, to); errors.Is(err, fs.ErrNotExist) {
@@ -42,6 +45,10 @@ func (c *Client) Seal(ctx context.Context, name, folder string) error {
 		if err := os.Chmod(to, 0o400); err != nil {
 			return err
 		}
+		sealed = append(sealed, to)
+	}
+	if err := state.Sync(sealed...); err != nil {
+		return fmt.Errorf("writing the disk of the VM: %w", err)
 	}
 	return c.overlay(ctx, filepath.Join(folder, "disk"), filepath.Join(dir, "disk"))
 }
@@ -66,7 +73,7 @@ func (c *Client) overlay(ctx context.Context, backing, file string) error {
 		Env:  c.Env,
 	})
 	if err != nil {
-		return fmt.Errorf("making a thin disk: %w", err)
+		return fmt.Errorf("making a thin disk: %w", full(err))
 	}
 	return nil
 }

@@ -10,8 +10,6 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
-
-	"github.com/themouette/claude-vm/internal/proc"
 )
 
 // ErrNoImage means that the guest image asked for is not there.
@@ -53,16 +51,18 @@ func (c *Client) Images(ctx context.Context, ref string) ([]Image, error) {
 
 // templateImages takes the images of a Lima template, and nothing else of it: its mounts are not ours.
 func (c *Client) templateImages(ctx context.Context, ref string) ([]Image, error) {
+	var out bytes.Buffer
 	cmd := c.command("template", "copy", "--embed", ref, "-")
-	cmd.Stdout = nil
-	out, err := proc.Output(ctx, cmd)
-	if err != nil {
+	cmd.Stdout = &out
+	if err := run(ctx, "reading Lima's template "+ref, templateTime, cmd); errors.Is(err, ErrHangs) {
+		return nil, err
+	} else if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoImage, err)
 	}
 	var doc struct {
 		Images []Image `yaml:"images"`
 	}
-	if err := yaml.Unmarshal(out, &doc); err != nil {
+	if err := yaml.Unmarshal(out.Bytes(), &doc); err != nil {
 		return nil, fmt.Errorf("reading Lima's template %s: %w", ref, err)
 	}
 	var images []Image

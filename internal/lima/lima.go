@@ -23,6 +23,7 @@ import (
 
 	"github.com/themouette/claude-vm/internal/mount"
 	"github.com/themouette/claude-vm/internal/proc"
+	"github.com/themouette/claude-vm/internal/state"
 )
 
 // MinVersion is the oldest Lima that works: the first that has `clone` and the template debian-13.
@@ -37,10 +38,15 @@ const longestSocket = "ssh.sock.1234567890123456"
 // powerOff is how long a guest may take to shut down.
 const powerOff = 2 * time.Minute
 
+// How long limactl may take.
 const (
 	versionTime = 30 * time.Second
 	// cloneTime is long enough for a file system without thin copies.
 	cloneTime = 10 * time.Minute
+	// createTime is long enough to download an image of half a GB where the network is slow.
+	createTime = 30 * time.Minute
+	// templateTime is for a template that has to be downloaded.
+	templateTime = time.Minute
 )
 
 // deletions is how often we try to delete an instance: one that is just starting can get a file in its folder meanwhile.
@@ -113,20 +119,16 @@ var versionLine = regexp.MustCompile(`limactl version v?(\S+)`)
 
 // Version returns limactl's version as it states it, with a v in front.
 func (c *Client) Version(ctx context.Context) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, versionTime)
-	defer cancel()
+	const doing = "asking Lima for its version"
+	var out bytes.Buffer
 	cmd := c.command("--version")
-	cmd.Stderr = nil
-	out, err := proc.Output(ctx, cmd)
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return "", fmt.Errorf("asking Lima for its version: %w: %s has not answered for %v", ErrHangs, c.Limactl, versionTime)
+	cmd.Stdout, cmd.Stderr = &out, nil
+	if err := run(ctx, doing, versionTime, cmd); err != nil {
+		return "", err
 	}
-	if err != nil {
-		return "", fmt.Errorf("asking Lima for its version: %w", err)
-	}
-	found := versionLine.FindSubmatch(out)
+	found := versionLine.FindSubmatch(out.Bytes())
 	if found == nil {
-		return "", fmt.Errorf("asking Lima for its version: %s printed %q", c.Limactl, bytes.TrimSpace(out))
+		return "", fmt.Errorf("%s: %s printed %q", doing, c.Limactl, bytes.TrimSpace(out.Bytes()))
 	}
 	return "v" + string(found[1]), nil
 }
@@ -152,8 +154,28 @@ func orElse(a, b string) string {
 	return b
 }
 
-func (c *Client) run(ctx context.Context, args ...string) error {
-	return proc.Run(ctx, c.command(args...))
+// run runs a limactl that may take so long, and returns ErrHangs if it takes longer.
+func run(ctx context.Context, doing string, limit time.Duration, cmd proc.Cmd) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, ErrHangs)
+	defer cancel()
+	err := proc.Run(ctx, cmd)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(context.Cause(ctx), ErrHangs):
+		return fmt.Errorf("%s: %w: %s has been at it for %v", doing, ErrHangs, cmd.Argv[0], limit)
+	}
+	return fmt.Errorf("%s: %w", doing, full(err))
+}
+
+// full puts the kind of failure in front of what a program of the host says if the disk has become full: its exit status does
+// not tell.
+func full(err error) error {
+	failure, ok := errors.AsType[*proc.Error](err)
+	if ok && strings.Contains(strings.ToLower(failure.Stderr), syscall.ENOSPC.Error()) {
+		return fmt.Errorf("%w: %w", syscall.ENOSPC, err)
+	}
+	return err
 }
 
 // Dir returns the folder of an instance.
@@ -166,44 +188,59 @@ func (c *Client) Create(ctx context.Context, name string, m Machine) error {
 	}
 	cmd := c.command("create", "--tty=false", "--name="+name, "-")
 	cmd.Stdin = bytes.NewReader(m.yaml())
-	if err := proc.Run(ctx, cmd); err != nil {
-		return fmt.Errorf("creating the VM: %w", err)
-	}
-	return nil
+	return run(ctx, "creating the VM", createTime, cmd)
 }
 
 // Clone makes a stopped copy of a stopped instance. When the original was sealed, the two share its disk.
 func (c *Client) Clone(ctx context.Context, from, to string) error {
-	ctx, cancel := context.WithTimeout(ctx, cloneTime)
-	defer cancel()
-	err := c.run(ctx, "clone", "--tty=false", from, to)
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return fmt.Errorf("cloning the VM: %w: it has been at it for %v", ErrHangs, cloneTime)
-	}
-	if err != nil {
-		return fmt.Errorf("cloning the VM: %w", err)
+	if err := run(ctx, "cloning the VM", cloneTime, c.command("clone", "--tty=false", from, to)); err != nil {
+		return err
 	}
 	return c.clear(to) // who waits for the copy to boot must not read how the original did
 }
 
 // Replace gives a stopped instance, a draft, the name of another one, which is removed. At every moment one of the two has the
-// name: whoever dies in between leaves at most a draft. An instance is its folder: limactl's own rename moves the files one by
-// one, and could fail half-way.
+// name: whoever dies in between, by a power cut too, leaves at most a draft. An instance is its folder: limactl's own rename
+// moves the files one by one, and could fail half-way.
 func (c *Client) Replace(ctx context.Context, draft, name string) error {
+	if err := c.sync(draft); err != nil {
+		return err
+	}
 	err := exchange(c.Dir(draft), c.Dir(name))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return os.Rename(c.Dir(draft), c.Dir(name))
+		if err := os.Rename(c.Dir(draft), c.Dir(name)); err != nil {
+			return err
+		}
+		return state.Sync(c.Home)
 	case errors.Is(err, syscall.EINVAL), errors.Is(err, syscall.ENOTSUP), errors.Is(err, syscall.ENOSYS):
 		// A network's file system may not know how: there nothing has the name for a moment.
 		old := draft + "-old"
 		err = errors.Join(os.Rename(c.Dir(name), c.Dir(old)), os.Rename(c.Dir(draft), c.Dir(name)))
 		draft = old
 	}
+	if err == nil {
+		err = state.Sync(c.Home)
+	}
 	if err != nil {
 		return err
 	}
 	return c.Delete(ctx, draft)
+}
+
+// sync returns when the files of a stopped instance are on the disk.
+func (c *Client) sync(name string) error {
+	entries, err := os.ReadDir(c.Dir(name))
+	if err != nil {
+		return err
+	}
+	files := []string{c.Dir(name)}
+	for _, e := range entries {
+		if e.Type().IsRegular() {
+			files = append(files, filepath.Join(c.Dir(name), e.Name()))
+		}
+	}
+	return state.Sync(files...)
 }
 
 // Configure replaces the machine that a stopped instance describes. Its image is not looked at again.
@@ -344,22 +381,4 @@ func (s *Starting) failure(err error) error {
 		return fmt.Errorf("booting the VM: %w\nthe end of its serial log:\n%s", err, tail)
 	}
 	return fmt.Errorf("booting the VM: %w", err)
-}
-
-// serialLogs are the files in which Lima keeps what a guest prints on its consoles.
-var serialLogs = []string{"serial.log", "serialv.log", "serialp.log"}
-
-// SerialTail returns the last lines of an instance's serial log.
-func (c *Client) SerialTail(name string) string {
-	const lines = 15
-	for _, log := range serialLogs {
-		text, _ := os.ReadFile(filepath.Join(c.Dir(name), log))
-		text = bytes.TrimSpace(text)
-		if len(text) == 0 {
-			continue
-		}
-		all := strings.Split(string(text), "\n")
-		return strings.Join(all[max(0, len(all)-lines):], "\n")
-	}
-	return ""
 }

@@ -247,6 +247,39 @@ func TestLifeOfAnInstance(t *testing.T) {
 	}
 }
 
+// A limactl that does not come to an end is named, and ended together with what it has started.
+func TestLimactlThatHangs(t *testing.T) {
+	t.Parallel()
+	path := program(t, "limactl", `trap "" TERM; echo $$ >"$HOME/pid"; sleep 600 & wait; sleep 600`)
+	home := t.TempDir()
+	c, err := Locate(shortTemp(t), []string{"PATH=" + path, "HOME=" + home})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = run(t.Context(), "copying", 200*time.Millisecond, c.command("clone"))
+	if !errors.Is(err, ErrHangs) || !strings.Contains(err.Error(), "copying: limactl hangs: "+c.Limactl+" has been at it for 200ms") {
+		t.Errorf("got %v", err)
+	}
+	pid, err := os.ReadFile(filepath.Join(home, "pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	group, err := strconv.Atoi(strings.TrimSpace(string(pid)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for begin := time.Now(); syscall.Kill(-group, 0) == nil; time.Sleep(poll) { // orphans are reaped by somebody else
+		if time.Since(begin) > 10*time.Second {
+			t.Fatal("it still runs")
+		}
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errors.New("the user is tired of it"))
+	if err := run(ctx, "copying", time.Hour, c.command("clone")); err == nil || errors.Is(err, ErrHangs) {
+		t.Errorf("after an interrupt: %v", err)
+	}
+}
+
 // A boot that cannot end well ends soon, and says why.
 func TestBootsThatFail(t *testing.T) {
 	t.Parallel()

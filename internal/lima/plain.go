@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/themouette/claude-vm/internal/proc"
 )
@@ -29,7 +30,10 @@ func (c *Client) ShellPlain(ctx context.Context, name string, stdout io.Writer, 
 	return proc.Run(ctx, cmd)
 }
 
+// plainStopTime is longer than Lima itself waits for a guest.
+const plainStopTime = 5 * time.Minute
+
 // StopPlain shuts an instance down through limactl.
 func (c *Client) StopPlain(ctx context.Context, name string) error {
-	return c.run(ctx, "stop", "--tty=false", name)
+	return run(ctx, "stopping the VM", plainStopTime, c.command("stop", "--tty=false", name))
 }

@@ -54,14 +54,20 @@ func (s *Starting) awaitMarker(ctx context.Context, marker string) error {
 	}
 	watched := 0
 	exited := s.proc.Done()
-	var seen int64
+	const gaveUp = "Kernel panic - not syncing"
+	var consoles []*console
+	for _, log := range serialLogs {
+		consoles = append(consoles, &console{
+			path: filepath.Join(s.client.Dir(s.name), log), search: search{words: []string{marker, gaveUp}, found: map[string]bool{}},
+		})
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return s.failure(fmt.Errorf("%w: %w", ErrBoot, context.Cause(ctx)))
 		case <-exited:
 			if err := s.proc.Wait(); err != nil {
-				return s.failure(fmt.Errorf("%w: %w", ErrBoot, err))
+				return s.failure(fmt.Errorf("%w: %w", ErrBoot, full(err)))
 			}
 			return nil // limactl has seen by itself that the guest answers
 		case event := <-changed:
@@ -75,37 +81,16 @@ func (s *Starting) awaitMarker(ctx context.Context, marker string) error {
 			}
 		case <-tick.C:
 		}
-		if size := s.client.serialSize(s.name); size == seen {
-			continue
-		} else {
-			seen = size
-		}
-		if s.client.onSerial(s.name, marker) {
-			return nil
-		}
-		if s.client.onSerial(s.name, "Kernel panic - not syncing") { // Lima would wait for ten minutes
-			return s.failure(fmt.Errorf("%w: its kernel has given up", ErrBoot))
+		for _, console := range consoles {
+			console.look()
+			if console.found[marker] {
+				return nil
+			}
+			if console.found[gaveUp] { // Lima would wait for ten minutes
+				return s.failure(fmt.Errorf("%w: its kernel has given up", ErrBoot))
+			}
 		}
 	}
-}
-
-func (c *Client) serialSize(name string) (total int64) {
-	for _, log := range serialLogs {
-		if info, err := os.Stat(filepath.Join(c.Dir(name), log)); err == nil {
-			total += info.Size()
-		}
-	}
-	return total
-}
-
-func (c *Client) onSerial(name, text string) bool {
-	for _, log := range serialLogs {
-		content, _ := os.ReadFile(filepath.Join(c.Dir(name), log))
-		if bytes.Contains(content, []byte(text)) {
-			return true
-		}
-	}
-	return false
 }
 
 // alive has ssh give up a VM of which nothing is heard: one without its wall, for instance. A guest that is only slow, or was
@@ -130,6 +115,11 @@ func (c *Client) connect(ctx context.Context, name string) error {
 func (c *Client) Connected(name string) bool {
 	_, err := os.Stat(filepath.Join(c.Dir(name), "ssh.sock"))
 	return err == nil
+}
+
+// Holds says whether the shared connection to an instance still holds. One that was lost can leave its socket behind.
+func (c *Client) Holds(ctx context.Context, name string) bool {
+	return proc.Run(ctx, c.ssh(name, "-O", "check")) == nil
 }
 
 // ssh is a call of ssh with the configuration that Lima writes for the instance.

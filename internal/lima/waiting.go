@@ -1,7 +1,6 @@
 package lima
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -99,7 +98,7 @@ func (w *Waiting) Run(ctx context.Context, awaited string, command Command) erro
 		}
 		w.stdin.Close()
 	}()
-	var kept bytes.Buffer
+	kept := proc.Limited{Most: 1 << 16}
 	var outputs sync.WaitGroup
 	pass := func(to io.Writer, from *os.File) {
 		outputs.Go(func() {
@@ -118,12 +117,13 @@ func (w *Waiting) Run(ctx context.Context, awaited string, command Command) erro
 		pass(command.Stderr, w.stderr)
 	}
 	outputs.Wait()
-	var code int
-	if _, err := fmt.Fscan(w.code, &code); err != nil {
-		code = 255 // as ssh's own when the connection is gone
+	failure := &proc.Error{Argv: []string{"ssh"}, Stderr: strings.TrimSpace(kept.String())}
+	if _, err := fmt.Fscan(w.code, &failure.Code); err != nil {
+		failure.Code, failure.Killed = 255, true // nobody was there any more to tell
 	}
-	if code == 0 {
+	if failure.Code == 0 {
 		return nil
 	}
-	return &proc.Error{Argv: []string{"ssh"}, Code: code, Stderr: strings.TrimSpace(kept.String()), Err: fmt.Errorf("exit status %d", code)}
+	failure.Err = fmt.Errorf("exit status %d", failure.Code)
+	return failure
 }

@@ -41,21 +41,22 @@ func satisfiesOne(v, condition string) bool {
 		return false
 	}
 	order := semver.Compare(v, bound)
+	same := v == bound || strings.HasPrefix(v, bound+".") // a bound of one or two numbers is all the versions that begin so
 	switch operator {
 	case "^":
 		return order >= 0 && semver.Major(v) == semver.Major(bound) && semver.Major(bound) != "v0"
 	case "~":
-		return order >= 0 && semver.MajorMinor(v) == semver.MajorMinor(bound)
+		return order >= 0 && (same || strings.Contains(bound, ".") && semver.MajorMinor(v) == semver.MajorMinor(bound))
 	case ">=":
 		return order >= 0
 	case ">":
-		return order > 0
+		return order > 0 && !same
 	case "<=":
-		return order <= 0
+		return order <= 0 || same
 	case "<":
 		return order < 0
 	case "", "=":
-		return v == bound || strings.HasPrefix(v, bound+".")
+		return same
 	}
 	return false
 }

@@ -44,6 +44,7 @@ type Cmd struct {
 type Error struct {
 	Argv   []string
 	Code   int    // the exit status; 128+n after signal n; -1 if the program did not run
+	Killed bool   // it was a signal that ended the program itself
 	Stderr string // the last lines of its standard error
 	Err    error
 }
@@ -132,6 +133,14 @@ func Start(ctx context.Context, c Cmd) (*Process, error) {
 		case c.Abrupt:
 			return syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
 		}
+		// What it has started may not listen either, and is only found as long as somebody of the group is there.
+		time.AfterFunc(grace-grace/10, func() {
+			select {
+			case <-p.done:
+			default:
+				_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
+			}
+		})
 		return syscall.Kill(-p.cmd.Process.Pid, syscall.SIGTERM)
 	}
 	if err := p.cmd.Start(); err != nil {
@@ -157,14 +166,17 @@ func (p *Process) failure(err error) error {
 	if err == nil {
 		return nil
 	}
-	code := -1
+	failure := &Error{Argv: p.argv, Code: -1, Stderr: p.tail.String(), Err: err}
 	if state := p.cmd.ProcessState; state != nil {
-		code = state.ExitCode()
+		failure.Code = state.ExitCode()
 		if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
-			code = 128 + int(status.Signal())
+			failure.Code, failure.Killed = 128+int(status.Signal()), true
 		}
 	}
-	return &Error{Argv: p.argv, Code: code, Stderr: p.tail.String(), Err: err}
+	if out, ok := p.cmd.Stdout.(*Limited); ok && out.full {
+		failure.Code, failure.Killed, failure.Err = -1, false, ErrOutput // whatever else it has died of
+	}
+	return failure
 }
 
 // Run runs a program to its end.
@@ -206,13 +218,40 @@ func Detach(c Cmd, files ...*os.File) error {
 	return nil
 }
 
-// Output runs a program to its end and returns its standard output.
+// maxOutput is how many bytes Output returns at most: what a program prints may depend on files that a guest has written.
+const maxOutput = 64 << 20
+
+// ErrOutput means that a program has printed more than anybody could want.
+var ErrOutput = errors.New("it prints without end")
+
+// Output runs a program to its end and returns its standard output. One that prints too much is stopped, with ErrOutput.
 func Output(ctx context.Context, c Cmd) ([]byte, error) {
-	var out bytes.Buffer
+	out := Limited{Most: maxOutput}
 	c.Stdout = &out
 	err := Run(ctx, c)
 	return out.Bytes(), err
 }
+
+// Limited is a buffer that takes so many bytes. More are an error, ErrOutput, which ends whoever writes them to a pipe. The
+// buffer in it is not embedded: io.Copy would find its other ways in.
+type Limited struct {
+	Most int
+	text bytes.Buffer
+	full bool
+}
+
+func (l *Limited) Write(p []byte) (int, error) {
+	if l.full = l.full || l.text.Len()+len(p) > l.Most; l.full {
+		return 0, ErrOutput
+	}
+	return l.text.Write(p)
+}
+
+// Bytes returns what was written.
+func (l *Limited) Bytes() []byte { return l.text.Bytes() }
+
+// String returns what was written.
+func (l *Limited) String() string { return l.text.String() }
 
 // tail keeps the end of what is written to it: enough to say why a program failed.
 type tail struct{ buf []byte }

@@ -2,6 +2,7 @@ package proc
 
 import (
 	"context"
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -34,6 +35,17 @@ func TestOutput(t *testing.T) {
 	out, err := Output(t.Context(), shell("printf hello"))
 	if err != nil || string(out) != "hello" {
 		t.Errorf("got %q, %v", out, err)
+	}
+}
+
+func TestOutputIsBounded(t *testing.T) {
+	out, err := Output(t.Context(), shell("exec yes"))
+	if !errors.Is(err, ErrOutput) || len(out) > maxOutput {
+		t.Errorf("%d bytes, %v", len(out), err)
+	}
+	few := &Limited{Most: 1000}
+	if err := Run(t.Context(), Cmd{Argv: []string{"yes"}, Env: os.Environ(), Stdout: few}); !errors.Is(err, ErrOutput) || len(few.Bytes()) > few.Most {
+		t.Errorf("%d bytes, %v", len(few.Bytes()), err)
 	}
 }
 

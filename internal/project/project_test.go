@@ -18,7 +18,7 @@ import (
 
 // world is a directory of repositories beside a home, and an environment without the machine's own git configuration.
 type world struct {
-	*testing.T
+	testing.TB
 	dir string
 	env []string
 }
@@ -26,11 +26,16 @@ type world struct {
 func newWorld(t *testing.T) world {
 	t.Helper()
 	t.Parallel()
+	return makeWorld(t)
+}
+
+func makeWorld(t testing.TB) world {
+	t.Helper()
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := world{T: t, dir: dir, env: []string{
+	w := world{TB: t, dir: dir, env: []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + filepath.Join(dir, "users/me"), "GIT_CONFIG_NOSYSTEM=1",
 		"GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@b", "GIT_COMMITTER_NAME=a", "GIT_COMMITTER_EMAIL=a@b", // only for sh
 	}}
@@ -310,8 +315,12 @@ func TestTemplateNameIsAlwaysAnInstanceName(t *testing.T) {
 	t.Parallel()
 	instance := regexp.MustCompile(`^[A-Za-z0-9]+([._-][A-Za-z0-9]+)*$`)
 	rapid.Check(t, func(t *rapid.T) {
-		path := "/" + rapid.OneOf(rapid.String(), rapid.StringMatching(`[A-Za-z0-9 _.-]{0,40}`)).Draw(t, "path")
+		paths := rapid.OneOf(rapid.String(), rapid.StringMatching(`[A-Za-z0-9 _./-]{0,40}`))
+		path, another := "/"+paths.Draw(t, "path"), "/"+paths.Draw(t, "another")
 		name := (&project.Project{Main: path}).TemplateName()
+		if other := (&project.Project{Main: another}).TemplateName(); (other == name) != (another == path) {
+			t.Fatalf("%q stands for %q and for %q", name, path, another)
+		}
 		if !instance.MatchString(name) || len(name) > 30 {
 			t.Fatalf("%q", name)
 		}

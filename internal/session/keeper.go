@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"syscall"
 	"time"
@@ -22,6 +23,8 @@ import (
 const (
 	// settle is how long a keeper leaves the session alone that has just begun, before it boots the next one.
 	settle = 3 * time.Second
+	// readyTime is how long it may take until a session could use a spare; a guest that does not answer is not kept for ever.
+	readyTime = 10 * time.Minute
 	// lookAround is how often a keeper finds out whether its spare is still of use.
 	lookAround = time.Second
 	// spareMemory is what the host must have available for a spare, in bytes: what a guest has touched when it has booted,
@@ -244,12 +247,17 @@ func (r *Runner) fitting(ctx context.Context, s Shape) (template.Record, string,
 
 // bootSpare boots a spare and starts the shell in it that is to be a session's.
 func (r *Runner) bootSpare(ctx context.Context, spare *vm, machine lima.Machine, p guest.Preparation) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, readyTime, fmt.Errorf("it was not ready after %v", readyTime))
+	defer cancel()
 	err := r.Boot(ctx, spare.name, machine, p)
 	if err == nil {
 		spare.waiting, err = r.Lima.Await(spare.name, guest.Await())
 	}
 	if err == nil {
 		err = spare.waiting.Rehearse(ctx, guest.Rehearse(lima.GuestHome))
+	}
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
 	}
 	return err
 }
@@ -267,6 +275,9 @@ func (r *Runner) outlook(ctx context.Context, o order, name string, record templ
 	}
 	return ""
 }
+
+// maxRequest is the size in bytes of the longest request that is listened to; those of ours have some hundred.
+const maxRequest = 4 << 10
 
 // visitor is somebody at an owner's door, and what it wants.
 type visitor struct {
@@ -290,7 +301,7 @@ func listen(path string) (asked <-chan visitor, closeDoor func(), err error) {
 			}
 			go func() {
 				v := visitor{conn: conn}
-				if conn.SetReadDeadline(time.Now().Add(patience)) != nil || json.NewDecoder(conn).Decode(&v.request) != nil {
+				if conn.SetReadDeadline(time.Now().Add(patience)) != nil || json.NewDecoder(io.LimitReader(conn, maxRequest)).Decode(&v.request) != nil {
 					conn.Close()
 					return
 				}

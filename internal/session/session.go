@@ -30,7 +30,7 @@ var (
 	ErrLost = errors.New("the connection to the VM was lost")
 )
 
-// leaveTime is how long Leaving may take. Whatever the guest is up to, the prompt comes back.
+// leaveTime is how long Leaving may take, and a VM to answer. Whatever the guest is up to, the prompt comes back.
 const leaveTime = 5 * time.Second
 
 // Exec runs something in a session's VM.
@@ -112,18 +112,18 @@ func (r *Runner) Run(ctx context.Context, spec Spec) (code int, err error) {
 	defer r.prepareNext(spec.Shape)()
 	err = vm.run(ctx, spec)
 	code = proc.ExitCode(err)
-	if ctx.Err() == nil && code == sshFailed && r.lost(ctx, vm.name) {
-		return 0, fmt.Errorf("%w: %s", ErrLost, vm.name)
-	}
-	if spec.Leaving != nil {
+	cut := r.cut(ctx, vm.name, err)
+	if spec.Leaving != nil && !(cut && r.lost(ctx, vm.name)) {
 		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTime)
 		spec.Leaving(within, exec)
 		cancel()
 	}
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		return 0, context.Cause(ctx)
-	}
-	if code < 0 {
+	case cut:
+		return 0, fmt.Errorf("%w: %s", ErrLost, vm.name)
+	case code < 0:
 		return 0, err
 	}
 	return code, nil
@@ -144,6 +144,23 @@ func (r *Runner) sayScripts(scripts []guest.Script, err error) {
 
 // sshFailed is the status of an ssh that failed itself, and of a guest command that chose the same one.
 const sshFailed = 255
+
+// cut says whether it was the connection that has ended, and not the session's command.
+func (r *Runner) cut(ctx context.Context, name string, err error) bool {
+	if failure, ok := errors.AsType[*proc.Error](err); ok && failure.Killed {
+		select {
+		case <-ctx.Done(): // whoever has ended ssh meant us as well, as a terminal does that goes away
+		case <-time.After(patience):
+		}
+		return ctx.Err() == nil
+	}
+	if ctx.Err() != nil || proc.ExitCode(err) != sshFailed {
+		return false
+	}
+	within, cancel := context.WithTimeout(ctx, leaveTime)
+	defer cancel()
+	return !r.Lima.Holds(within, name) || r.lost(ctx, name)
+}
 
 // lost says whether a VM cannot be reached any more.
 func (r *Runner) lost(ctx context.Context, name string) bool {

@@ -37,10 +37,12 @@ func (v *vm) openDoor(stop context.CancelCauseFunc) error {
 		for {
 			select {
 			case visitor := <-asked:
-				asking = append(asking, visitor.conn)
-				if visitor.Discard {
-					stop(ErrStopped)
+				if !visitor.Discard {
+					visitor.conn.Close() // there is nothing else to be had here
+					continue
 				}
+				asking = append(asking, visitor.conn)
+				stop(ErrStopped)
 			case <-gone:
 				closeDoor()
 				for _, conn := range asking {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -30,6 +31,50 @@ func (d Dir) Disks() string { return filepath.Join(string(d), "disks") }
 
 // Cache holds what can be fetched again.
 func (d Dir) Cache() string { return filepath.Join(string(d), "cache") }
+
+var (
+	// ErrForeign means that somebody else can have written what lies in the folder, which we believe and partly run.
+	ErrForeign = errors.New("the state folder is not yours alone")
+	// ErrFolder means that the folder cannot be made, or not be written to.
+	ErrFolder = errors.New("the state folder cannot be used")
+)
+
+// Check makes sure that the folder is ours alone, and what lies in it. One that is not there yet is.
+func (d Dir) Check() error {
+	for _, below := range []string{"", "vm", "disks", "cache", "scratch", "state", "state/locks"} {
+		path := filepath.Join(string(d), below)
+		info, err := os.Stat(path)
+		if Gone(err) {
+			continue
+		}
+		if err == nil && !info.IsDir() {
+			err = fmt.Errorf("%s is not a folder", path)
+		}
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrFolder, err)
+		}
+		owner, ok := info.Sys().(*syscall.Stat_t)
+		switch {
+		case ok && int(owner.Uid) != os.Geteuid():
+			return fmt.Errorf("%w: %s belongs to another user", ErrForeign, path)
+		case info.Mode().Perm()&0o022 != 0:
+			return fmt.Errorf("%w: others may write to %s", ErrForeign, path)
+		}
+	}
+	return nil
+}
+
+// Make makes the folder, and makes sure that it can be written to.
+func (d Dir) Make() error {
+	err := os.MkdirAll(string(d), 0o700)
+	if err == nil {
+		err = unix.Access(string(d), unix.W_OK|unix.X_OK)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrFolder, d, err)
+	}
+	return nil
+}
 
 const lockSuffix = ".lock"
 
@@ -180,16 +225,25 @@ func WriteJSON(path string, v any) error {
 	}
 }
 
-var errTidied = errors.New("the draft was taken for one that is left over")
-
-// keep has Tidy leave a draft alone as long as we live, where the file system knows locks.
-func keep(draft *os.File) error {
-	err := unix.Flock(int(draft.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) || err == nil && !stands(draft) {
-		return errTidied
+// Sync returns when files, and the names in folders, are on the disk: a power cut then does them no harm. What names
+// them must not be there before.
+func Sync(paths ...string) error {
+	for _, path := range paths {
+		file, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		err = file.Sync()
+		file.Close()
+		// Some file systems have nothing to do for folders.
+		if err != nil && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, unix.EINVAL) {
+			return err
+		}
 	}
 	return nil
 }
+
+var errTidied = errors.New("the draft was taken for one that is left over")
 
 func replace(path string, text []byte) error {
 	temp, err := os.CreateTemp(filepath.Dir(path), draft+"*") // with mode 0600
@@ -197,8 +251,9 @@ func replace(path string, text []byte) error {
 		return err
 	}
 	defer temp.Close()
-	if err := keep(temp); err != nil {
-		return err
+	err = unix.Flock(int(temp.Fd()), unix.LOCK_EX|unix.LOCK_NB) // as long as we live it is no left-over
+	if errors.Is(err, unix.EWOULDBLOCK) || err == nil && !stands(temp) {
+		return errTidied
 	}
 	_, err = temp.Write(text)
 	if err = errors.Join(err, temp.Sync()); err == nil {
@@ -210,47 +265,62 @@ func replace(path string, text []byte) error {
 	return err
 }
 
-// Temp makes an empty folder for as long as we live. If we are killed before remove is called, Tidy removes it.
-func (d Dir) Temp() (dir string, remove func(), err error) {
-	parent := filepath.Join(string(d), "state")
-	if err := os.MkdirAll(parent, 0o700); err != nil {
+// scratch is where the folders lie that somebody needs for a while.
+func (d Dir) scratch() string { return filepath.Join(string(d), "scratch") }
+
+// Scratch makes an empty folder that is the caller's until it is removed, or until this process ends.
+func (d Dir) Scratch() (dir string, remove func(), err error) {
+	if err := os.MkdirAll(d.scratch(), 0o700); err != nil {
 		return "", nil, err
 	}
 	for {
-		dir, err := os.MkdirTemp(parent, draft+"*") // with mode 0700
+		dir, err := os.MkdirTemp(d.scratch(), "*") // with mode 0700
 		if err != nil {
 			return "", nil, err
 		}
-		held, err := os.Open(dir)
-		if err == nil && keep(held) == nil {
-			return dir, func() {
-				_ = os.RemoveAll(dir)
-				held.Close()
-			}, nil
+		lock, err := keep(dir)
+		if err == nil {
+			return dir, func() { os.RemoveAll(dir); lock.Close() }, nil
 		}
-		held.Close()
-		if err != nil && !Gone(err) {
+		if !Gone(err) && !errors.Is(err, unix.EWOULDBLOCK) { // or it was taken for one that is left over
 			return "", nil, err
 		}
 	}
 }
 
+// keep locks a file or a folder that is there, unless somebody else does. The error is fs.ErrNotExist if it is there no more.
+func keep(path string) (*os.File, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	if err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err == nil && !stands(file) {
+		err = fs.ErrNotExist
+	}
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	return file, nil
+}
+
 // Tidy removes the drafts and the folders of processes that were killed. What it cannot remove does no harm.
 func (d Dir) Tidy() {
+	folders, _ := os.ReadDir(d.scratch())
+	for _, folder := range folders {
+		path := filepath.Join(d.scratch(), folder.Name())
+		if lock, err := keep(path); err == nil {
+			os.RemoveAll(path)
+			lock.Close()
+		}
+	}
 	_ = filepath.WalkDir(filepath.Join(string(d), "state"), func(path string, e fs.DirEntry, err error) error {
-		if err != nil || !e.Type().IsRegular() && !e.IsDir() || !strings.HasPrefix(e.Name(), draft) {
+		if err != nil || !e.Type().IsRegular() || !strings.HasPrefix(e.Name(), draft) {
 			return nil
 		}
-		file, err := os.Open(path)
-		if err != nil {
-			return nil
-		}
-		defer file.Close()
-		if unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
-			_ = os.RemoveAll(path)
-		}
-		if e.IsDir() {
-			return fs.SkipDir
+		if file, err := keep(path); err == nil {
+			_ = os.Remove(path)
+			file.Close()
 		}
 		return nil
 	})

@@ -309,29 +309,21 @@ func TestTidy(t *testing.T) {
 	Dir(filepath.Join(string(d), "nowhere")).Tidy()
 }
 
-// A folder lasts as long as whoever has asked for it.
-func TestTemp(t *testing.T) {
+// A folder for a while is its maker's alone, and goes when that has died.
+func TestScratch(t *testing.T) {
 	t.Parallel()
 	d := Dir(t.TempDir())
-	left := filepath.Join(string(d), "state", draft+"123")
-	if err := errors.Join(os.MkdirAll(filepath.Join(left, "objects"), 0o700), os.WriteFile(filepath.Join(left, "HEAD"), nil, 0o600)); err != nil {
-		t.Fatal(err)
-	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for range 200 {
-			dir, remove, err := d.Temp()
-			if err == nil {
-				err = os.WriteFile(filepath.Join(dir, draft+"inside"), nil, 0o600)
-			}
+		for range 100 {
+			dir, remove, err := d.Scratch()
 			if err != nil {
 				t.Error(err)
 				return
 			}
-			d.Tidy()
-			if files, err := os.ReadDir(dir); err != nil || len(files) != 1 {
-				t.Errorf("%v, %v", files, err)
+			if err := os.WriteFile(filepath.Join(dir, "file"), nil, 0o600); err != nil {
+				t.Error(err)
 			}
 			remove()
 		}
@@ -344,8 +336,71 @@ func TestTemp(t *testing.T) {
 		}
 		d.Tidy()
 	}
-	if files, err := os.ReadDir(filepath.Join(string(d), "state")); err != nil || len(files) > 0 {
-		t.Errorf("%v, %v", files, err)
+	dir, remove, err := d.Scratch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer remove()
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("%v, %v", info, err)
+	}
+	left := filepath.Join(d.scratch(), "left", "below")
+	if err := os.MkdirAll(left, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	outside := filepath.Join(string(d), "outside")
+	if err := errors.Join(os.Mkdir(outside, 0o700), os.Symlink(outside, filepath.Join(left, "link"))); err != nil {
+		t.Fatal(err)
+	}
+	d.Tidy()
+	entries, err := os.ReadDir(d.scratch())
+	if err != nil || len(entries) != 1 || entries[0].Name() != filepath.Base(dir) {
+		t.Errorf("%v, %v", entries, err)
+	}
+	if _, err := os.Stat(outside); err != nil {
+		t.Error(err)
+	}
+}
+
+// Whoever else can have written to the folder, or to one in it, keeps us from believing it.
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	d := Dir(filepath.Join(t.TempDir(), "new"))
+	if err := d.Check(); err != nil {
+		t.Errorf("one that is not there: %v", err)
+	}
+	if err := errors.Join(d.Make(), d.Check(), d.Make()); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := d.TryLock("x", Exclusive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lock.Unlock()
+	for _, path := range []string{string(d), filepath.Dir(d.lockFile("x"))} {
+		for mode, want := range map[os.FileMode]error{0o700: nil, 0o755: nil, 0o770: ErrForeign, 0o702: ErrForeign} {
+			if err := os.Chmod(path, mode); err != nil {
+				t.Fatal(err)
+			}
+			if err := d.Check(); !errors.Is(err, want) || err != nil && !strings.Contains(err.Error(), path) {
+				t.Errorf("%s with mode %o: %v", path, mode, err)
+			}
+		}
+		if err := os.Chmod(path, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(d.VMs(), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Check(); !errors.Is(err, ErrFolder) {
+		t.Errorf("a file in the place of a folder: %v", err)
+	}
+	if err := Dir(d.VMs()).Make(); !errors.Is(err, ErrFolder) {
+		t.Errorf("a file in its place: %v", err)
+	}
+	if err := Dir(filepath.Join(d.VMs(), "below")).Check(); !errors.Is(err, ErrFolder) {
+		t.Errorf("below a file: %v", err)
 	}
 }
 

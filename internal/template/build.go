@@ -1,7 +1,6 @@
 package template
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +33,10 @@ const (
 	imageGB = 20
 	// buildGB is the memory of a VM in which something is installed, in GiB.
 	buildGB = 4
+	// firstBootTime is how long an image may take that has never booted; Lima gives up earlier, if it does anything at all.
+	firstBootTime = 20 * time.Minute
+	// maxBoot is the size in bytes of the largest kernel or initrd that is taken out of a guest.
+	maxBoot = 256 << 20
 	// stopTime is how long removing what is half-built may take, whatever has ended the build.
 	stopTime = time.Minute
 )
@@ -281,6 +284,8 @@ func (b *Builder) buildBase(ctx context.Context, vm string, spec Spec, record *R
 			if err != nil {
 				return err
 			}
+			ctx, cancel := context.WithTimeoutCause(ctx, firstBootTime, fmt.Errorf("nothing was heard of it for %v", firstBootTime))
+			defer cancel()
 			return booting.AwaitSSH(ctx, guest.Ready) // an image of our own says when; for others limactl does
 		}},
 		{"installing base packages", func() error { return b.asRoot(ctx, vm, guest.Base(basePackages, spec.Certificates)) }},
@@ -339,7 +344,7 @@ func (b *Builder) makeLean(ctx context.Context, vm string, record *Record) error
 	if err := b.asRoot(ctx, vm, guest.Lean(staticNet())); err != nil {
 		return err
 	}
-	var shares bytes.Buffer
+	shares := proc.Limited{Most: 1 << 16}
 	if err := b.Lima.Exec(ctx, vm, lima.Command{Line: guest.ListShares, Stdout: &shares}); err != nil {
 		return err
 	}
@@ -348,7 +353,7 @@ func (b *Builder) makeLean(ctx context.Context, vm string, record *Record) error
 		return nil
 	}
 	for part, file := range map[string]string{"kernel": guest.KernelFile, "initrd": guest.InitrdFile} {
-		var content bytes.Buffer
+		content := proc.Limited{Most: maxBoot}
 		if err := b.Lima.Exec(ctx, vm, lima.Command{Line: "cat " + file, Stdout: &content}); err != nil {
 			return err
 		}

@@ -18,6 +18,7 @@ import (
 	"github.com/themouette/claude-vm/internal/guest"
 	"github.com/themouette/claude-vm/internal/lima"
 	"github.com/themouette/claude-vm/internal/mount"
+	"github.com/themouette/claude-vm/internal/proc"
 	"github.com/themouette/claude-vm/internal/state"
 	"github.com/themouette/claude-vm/internal/tool"
 )
@@ -287,7 +288,7 @@ func (b *Builder) setUp(ctx context.Context, vm string, t tool.Choice, goods too
 			return "", err
 		}
 	}
-	var said strings.Builder
+	said := proc.Limited{Most: 1 << 16}
 	err = b.saidAsRoot(ctx, vm, guest.CheckTool(t.Name, t.Checks), &said)
 	return versionNumber.FindString(said.String()), err
 }

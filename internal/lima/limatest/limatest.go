@@ -9,6 +9,7 @@
 //
 //	FAKE_DIR      where the traces go: log, with a line for each call, and what guest/claude and guest/sudo leave
 //	FAKE_FAIL     a regular expression: calls whose line in the log it matches fail, half done
+//	FAKE_FULL     the same: these find the host's disk full, half done
 //	FAKE_HANG     the same: these wait until there is a file FAKE_DIR/go
 //	FAKE_STOP_AT  a number: so does the call whose line in the log is that one
 //	FAKE_APT      what installing packages prints, as echo -e takes it, before it waits for a file FAKE_DIR/go
@@ -24,6 +25,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -85,9 +87,13 @@ func execute(name string, run func(*call) error) int {
 	for (matches("FAKE_HANG", line) || os.Getenv("FAKE_STOP_AT") == number) && !exists(filepath.Join(c.dir, "go")) {
 		time.Sleep(10 * time.Millisecond)
 	}
-	c.fail = matches("FAKE_FAIL", line)
+	full := matches("FAKE_FULL", line)
+	c.fail = full || matches("FAKE_FAIL", line)
 	err := run(c)
-	if err == nil && c.fail {
+	switch {
+	case err == nil && full:
+		err = &fs.PathError{Op: "write", Path: "disk", Err: syscall.ENOSPC}
+	case err == nil && c.fail:
 		err = failure{1, "the reason of " + name}
 	}
 	if err == nil {

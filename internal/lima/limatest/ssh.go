@@ -55,6 +55,11 @@ func ssh(c *call) error {
 		return failure{255, "Could not resolve hostname"}
 	case slices.Contains(flags, "-Oexit"):
 		return os.Remove(master)
+	case slices.Contains(flags, "-Ocheck"):
+		if !running(dir) || !exists(master) {
+			return failure{255, "Control socket connect: no such file"}
+		}
+		return nil
 	case !running(dir) || !exists(filepath.Join(dir, "guest/up.tmp")):
 		return failure{255, "Connection refused"}
 	case c.fail:
