@@ -55,6 +55,9 @@ mount_type = "auto" # default
 proxy = "host" # default
 ca_certificates = [] # default
 
+[network]
+allow = [] # default
+
 [tools]
 docker = true # ~/.claude-vm.toml:2:7
 node.version = "22" # ~/proj/.claude-vm.toml:2:12
