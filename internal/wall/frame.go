@@ -90,8 +90,8 @@ func parse(frame []byte) (p packet, ok bool) {
 	}
 	p.port = binary.BigEndian.Uint16(payload[2:])
 	if p.proto == protoTCP {
-		const syn, ack = 2, 16
-		p.answer = payload[13]&ack != 0
+		const rst, ack = 4, 16
+		p.answer = payload[13]&(rst|ack) != 0 // neither opens a connection in QEMU's network
 	}
 	return p, true
 }

@@ -99,6 +99,7 @@ func TestFromURL(t *testing.T) {
 
 const (
 	syn    = 0x02
+	rst    = 0x04
 	ack    = 0x10
 	synAck = syn | ack
 )
@@ -198,6 +199,8 @@ func TestGate(t *testing.T) {
 		{"192.168.5.3", protoUDP, 80, 0, nil, refuse},
 		{"192.168.5.2", protoTCP, 40001, ack, nil, pass},
 		{"192.168.5.2", protoTCP, 40001, synAck, nil, pass},
+		{"192.168.5.2", protoTCP, 40001, rst, nil, pass},
+		{"192.168.5.2", protoTCP, 40001, 0, nil, refuse},
 		{"192.168.5.9", protoTCP, 40001, ack, nil, refuse},
 		{"192.168.5.2", protoICMP, 0, 0, nil, pass},
 		{"255.255.255.255", protoUDP, 67, 0, nil, pass},
@@ -281,7 +284,7 @@ func FuzzGate(f *testing.F) {
 			if g.closed(p.dst) && !g.service(p) && !(p.dst == netip.MustParseAddr("10.0.0.1") && p.port == 22) {
 				t.Errorf("%+v passes", p)
 			}
-			if p.proto == protoTCP && subnet.Contains(p.dst) && frame[14]&15 == 5 && frame[etherHeader+33]&ack == 0 && !(p.dst == dns && p.port == 53) {
+			if p.proto == protoTCP && subnet.Contains(p.dst) && frame[14]&15 == 5 && frame[etherHeader+33]&(rst|ack) == 0 && !(p.dst == dns && p.port == 53) {
 				t.Errorf("a connection to %v is opened", p.dst)
 			}
 			// As QEMU reads it: where the header says, and nothing else.
