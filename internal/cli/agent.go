@@ -92,7 +92,7 @@ func (a *app) runSession(ctx context.Context, command func(*config.Config) guest
 	code, err := runner.Run(ctx, spec)
 	giveBack()
 	tell(code)
-	account.tell(ctx)
+	account.tell(ctx, err != nil && spec.TTY)
 	if err != nil {
 		return err
 	}

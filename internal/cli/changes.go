@@ -69,10 +69,14 @@ func (c *account) close() {
 }
 
 // tell says how long the session took and what it has changed, whatever has ended it, and nothing of one that never began. In
-// what is no repository, or too large to be looked at in this time, nobody knows the latter.
-func (c *account) tell(ctx context.Context) {
+// what is no repository, or too large to be looked at in this time, nobody knows the latter. What was cut off on a terminal has left
+// a line there that has not ended.
+func (c *account) tell(ctx context.Context, cutOff bool) {
 	if !c.ready || !isTerminal(c.a.Stderr) {
 		return
+	}
+	if cutOff && !c.a.flags.quiet {
+		fmt.Fprintln(c.a.Stderr)
 	}
 	text := "session of " + span(time.Since(c.begun))
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), compareTime)

@@ -77,6 +77,9 @@ func aptStatus(line string) (progress string, ok bool) {
 	}
 	switch parts[0] {
 	case "dlstatus":
+		if percent == 100 { // and what apt does with it may take a while
+			return "downloaded", true
+		}
 		return fmt.Sprintf("downloading %.0f%%", percent), true
 	case "pmstatus":
 		text := []rune(parts[3])

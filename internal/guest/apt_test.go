@@ -16,7 +16,7 @@ func TestAptStatus(t *testing.T) {
 	for line, want := range map[string]string{
 		"dlstatus:1:0.0000:Retrieving file 1 of 2\n":             "downloading 0%",
 		"dlstatus:2:67.6057:Retrieving file 2 of 2":              "downloading 68%",
-		"dlstatus:2:100.0000:":                                   "downloading 100%",
+		"dlstatus:2:100.0000:":                                   "downloaded",
 		"pmstatus:dpkg-exec:0.0000:Running dpkg\n":               "Running dpkg 0%",
 		"pmstatus:docker-ce:61.2:Unpacking docker-ce (amd64)":    "Unpacking docker-ce (amd64) 61%",
 		"pmstatus:x:5:two: colons\n":                             "two: colons 5%",
@@ -49,7 +49,7 @@ func FuzzAptStatus(f *testing.F) {
 		if n := utf8.RuneCountInString(got); n > aptText+len(" 100%") {
 			t.Errorf("%d characters: %q", n, got)
 		}
-		if !ok && got != "" || ok && got != "" && !strings.HasSuffix(got, "%") {
+		if !ok && got != "" || ok && got != "" && got != "downloaded" && !strings.HasSuffix(got, "%") {
 			t.Errorf("%q, %v", got, ok)
 		}
 	})
