@@ -332,8 +332,16 @@ func (s Session) Run(terminal bool) string {
 // asJob returns a command line that runs another one and ends whatever that leaves in the background: ssh waits for everybody
 // who could still write to its standard output or error.
 func asJob(run string) string {
-	return "({ echo $BASHPID >" + jobs + "/cgroup.procs; } 2>/dev/null; exec " + run + "); code=$?; { echo 1 >" + jobs + "/cgroup.kill; } 2>/dev/null; exit $code"
+	return "({ echo $BASHPID >" + jobs + "/cgroup.procs; } 2>/dev/null; exec " + run + "); code=$?; { echo 1 >" + jobs + "/cgroup.kill; } 2>/dev/null; " +
+		"if [ $code = 255 ]; then { : >" + chosen + "; } 2>/dev/null; fi; exit $code"
 }
+
+// chosen is there when a command has ended with the code that ssh has for its own failures.
+const chosen = "/dev/shm/claude-vm-255"
+
+// Chosen is a command line that succeeds if it was the session's command that has ended with 255, and not ssh. On a terminal
+// nobody takes note of that.
+const Chosen = "[ -e " + chosen + " ]"
 
 // Digest names the scripts of this program: what one version has prepared, another may not understand.
 func Digest() string {

@@ -112,7 +112,7 @@ func (r *Runner) Run(ctx context.Context, spec Spec) (code int, err error) {
 	defer r.prepareNext(spec.Shape)()
 	err = vm.run(ctx, spec)
 	code = proc.ExitCode(err)
-	cut := r.cut(ctx, vm.name, err)
+	cut := r.cut(ctx, vm.name, spec.TTY, err)
 	if spec.Leaving != nil && !(cut && r.lost(ctx, vm.name)) {
 		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTime)
 		spec.Leaving(within, exec)
@@ -146,7 +146,7 @@ func (r *Runner) sayScripts(scripts []guest.Script, err error) {
 const sshFailed = 255
 
 // cut says whether it was the connection that has ended, and not the session's command.
-func (r *Runner) cut(ctx context.Context, name string, err error) bool {
+func (r *Runner) cut(ctx context.Context, name string, tty bool, err error) bool {
 	if failure, ok := errors.AsType[*proc.Error](err); ok && failure.Killed {
 		select {
 		case <-ctx.Done(): // whoever has ended ssh meant us as well, as a terminal does that goes away
@@ -159,6 +159,9 @@ func (r *Runner) cut(ctx context.Context, name string, err error) bool {
 	}
 	within, cancel := context.WithTimeout(ctx, leaveTime)
 	defer cancel()
+	if !tty {
+		return r.Lima.Exec(within, name, lima.Command{Line: guest.Chosen}) != nil
+	}
 	return !r.Lima.Holds(within, name) || r.lost(ctx, name)
 }
 

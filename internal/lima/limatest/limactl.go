@@ -226,7 +226,7 @@ func (c *call) start(name string) error {
 	}
 	err = write(dir, map[string]string{
 		"cidata.iso": "CD001\x00instance-id: " + id + "\n\x00", "ssh.config": "Host " + hostName(name) + "\n",
-		"guest/shares": shares, "guest/cgroup/claude-vm/jobs/cgroup.kill": "",
+		"guest/shares": shares, "guest/cgroup/claude-vm/jobs/cgroup.kill": "", "guest/shm/.keep": "",
 	})
 	if err != nil {
 		return err
