@@ -85,5 +85,5 @@ func (a *app) raiseWall(dir string, rules []string, doors []*os.File, report *os
 		return err
 	}
 	argv := slices.Concat([]string{self, lima.WallCommand, dir + string(filepath.Separator)}, rules)
-	return proc.Detach(proc.Cmd{Argv: argv, Env: []string{}, Dir: "/"}, append([]*os.File{nil, report, nil}, doors...)...)
+	return proc.Detach(proc.Cmd{Argv: argv, Env: []string{"CLAUDE_VM_HOME=" + string(a.state())}, Dir: "/"}, append([]*os.File{nil, report, nil}, doors...)...)
 }

@@ -39,7 +39,17 @@ func TestSpare(t *testing.T) {
 		return r, time.Since(begin)
 	}
 	ready := func() (name string) {
-		await(t, "a VM that waits", func() bool { name, _ = w.waiting(t); return name != "" })
+		await(t, "a VM that waits", func() bool { // its record is cheaper to ask for than ps
+			records, _ := filepath.Glob(filepath.Join(w.state, "vm", "spa_*", "claude-vm.json"))
+			if !slices.ContainsFunc(records, func(path string) bool {
+				text, _ := os.ReadFile(path)
+				return strings.Contains(string(text), `"ready": true`)
+			}) {
+				return false
+			}
+			name, _ = w.waiting(t)
+			return name != ""
+		})
 		return name
 	}
 	defer func() {
