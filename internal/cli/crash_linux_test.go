@@ -288,8 +288,8 @@ func (s *scene) deeds() []deed {
 	}
 }
 
-// evil is a session that logs in, and leaves something that git would run.
-const evil = `echo evil >` + "`cat $FAKE_DIR/claude.dir`" + `/.git/hooks/post-commit; mkdir -p ~/.claude; ` +
+// evil is a session that logs in, and leaves something that git would run. What is in a VM does nothing any more when that is gone.
+const evil = `[ -e $FAKE_INSTANCE ] || exit; echo evil >` + "`cat $FAKE_DIR/claude.dir`" + `/.git/hooks/post-commit; mkdir -p ~/.claude; ` +
 	`echo '{"claudeAiOauth":{"accessToken":"a","refreshToken":"r","expiresAt":'$(($(date +%s) + 28800))'000,"scopes":["user:inference"]}}' >~/.claude/.credentials.json`
 
 var signals = []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP}
