@@ -200,6 +200,9 @@ func Rehearse(home string) string {
 	return message("(" + outfit.Script() + ")\n(source ~/" + folder + "session)\nrm -f ~/" + folder + "{session,join,exported,exported-all,rehearsal}\n")
 }
 
+// RehearseTerminal is the command line that does the same on a terminal, where a session's command gets a shell of its own.
+const RehearseTerminal = "bash -l -c : && exec bash --norc -i -c :"
+
 // message is a script as a shell that waits reads it.
 func message(script string) string { return strconv.Itoa(len(script)) + "\n" + script }
 

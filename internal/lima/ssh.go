@@ -24,6 +24,8 @@ const (
 	// glance is how often a guest's console is looked at where the system does not say that it has changed, as on some
 	// shared file systems.
 	glance = 250 * time.Millisecond
+	// rarely is how often it is looked at where the system does say so, in case it does not.
+	rarely = 2 * time.Second
 )
 
 // ErrBoot means that a VM did not come up.
@@ -40,18 +42,19 @@ func (s *Starting) AwaitSSH(ctx context.Context, marker string) error {
 }
 
 func (s *Starting) awaitMarker(ctx context.Context, marker string) error {
-	tick := time.NewTicker(glance)
-	defer tick.Stop()
 	// An event instead of a look now and then: a boot is long, and each look wakes the host. Of the folder no more is wanted
 	// than that a log has appeared: the disk in it changes all the time.
 	var changed chan fsnotify.Event
+	often := glance
 	watcher, err := fsnotify.NewWatcher()
 	if err == nil {
 		defer watcher.Close()
 		if watcher.Add(s.client.Dir(s.name)) == nil {
-			changed = watcher.Events
+			changed, often = watcher.Events, rarely
 		}
 	}
+	tick := time.NewTicker(often)
+	defer tick.Stop()
 	watched := 0
 	exited := s.proc.Done()
 	const gaveUp = "Kernel panic - not syncing"

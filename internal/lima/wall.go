@@ -54,14 +54,14 @@ const wallDevices = `
 
 // raise puts up the wall for an instance that is about to start, and returns the arguments that QEMU needs for it.
 func (c *Client) raise(name string) (args []string, err error) {
-	report := filepath.Join(c.Dir(name), refusedFile)
+	dir := c.Dir(name)
+	report := filepath.Join(dir, refusedFile)
 	if err := os.Remove(report); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	if c.Wall.Raise == nil || slices.Contains(c.Wall.Rules, wall.Everything) || Driver(runtime.GOOS) != "qemu" {
 		return nil, nil
 	}
-	dir := c.Dir(name)
 	if strings.ContainsAny(dir, "\"\n") {
 		return nil, fmt.Errorf("%w: QEMU could not read the name %q in a file", ErrHome, dir)
 	}

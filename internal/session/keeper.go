@@ -256,6 +256,9 @@ func (r *Runner) bootSpare(ctx context.Context, spare *vm, machine lima.Machine,
 	if err == nil {
 		err = spare.waiting.Rehearse(ctx, guest.Rehearse(lima.GuestHome))
 	}
+	if err == nil {
+		err = r.Lima.Exec(ctx, spare.name, lima.Command{Line: guest.RehearseTerminal, TTY: true})
+	}
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}

@@ -102,7 +102,7 @@ func (s *Step) end(mark string) {
 func (u *UI) animate(stop <-chan struct{}) {
 	often := tick
 	if !u.o.Terminal {
-		often = 10 * tick // nothing moves
+		often = 20 * tick // nothing moves, and each look wakes the host
 	}
 	ticker := time.NewTicker(often)
 	defer ticker.Stop()
