@@ -5,34 +5,38 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // harmlessKeys are the keys of a repository's configuration that a session may change: none of them names a program, a
 // file, or another repository, nor switches a check off. Everything else is put back, also what git or one of the many
-// tools around it will only come to understand: which of those run something nobody can list.
-var harmlessKeys = regexp.MustCompile(`^(` + strings.Join([]string{
-	`core\.(repositoryformatversion|filemode|bare|logallrefupdates|ignorecase|precomposeunicode|symlinks|autocrlf|eol|safecrlf` +
-		`|abbrev|quotepath|compression|loosecompression|bigfilethreshold|sparsecheckout|sparsecheckoutcone|commentchar|untrackedcache` +
-		`|preloadindex|splitindex|multipackindex|commitgraph|fscache|longpaths|whitespace|hidedotfiles|trustctime|checkstat)`,
-	`extensions\.(objectformat|compatobjectformat|noop|preciousobjects|relativeworktrees|worktreeconfig)`,
-	`branch\.\*\.(merge|rebase|description|gh-merge-base|vscode-merge-base|github-pr-owner-number)`,
-	`branch\.(autosetupmerge|autosetuprebase|sort)`,
-	`remote\.\*\.(fetch|push|tagopt|prune|prunetags|mirror|skipdefaultupdate|skipfetchall|promisor|partialclonefilter|followremotehead|gh-resolved)`,
-	`(user|author|committer)\.(name|email|useconfigonly)`,
-	`submodule\.\*\.(active|branch|ignore|fetchrecursesubmodules|shallow)`,
-	`submodule\.(active|recurse|fetchjobs)`,
-	`(commit|tag|push)\.gpgsign`, `commit\.(verbose|status|cleanup)`, `tag\.sort`,
-	`init\.defaultbranch`, `pull\.(rebase|ff)`, `push\.(default|autosetupremote|followtags)`,
-	`fetch\.(prune|prunetags|all|parallel|writecommitgraph|recursesubmodules|showforcedupdates)`,
-	`merge\.(conflictstyle|ff|renames|renamelimit|log|stat|verbosity|autostash|directoryrenames)`,
-	`diff\.(algorithm|renames|renamelimit|context|interhunkcontext|colormoved|colormovedws|mnemonicprefix|noprefix|submodule|indentheuristic)`,
-	`rebase\.(autosquash|autostash|updaterefs|stat|missingcommitscheck|forkpoint)`,
-	`rerere\.(enabled|autoupdate)`, `status\.[a-z]+`, `advice\.[a-z]+`, `color\.([a-z]+|\*\.[a-z]+)`, `column\.[a-z]+`,
-	`log\.(date|decorate|follow|abbrevcommit)`, `feature\.manyfiles`,
-	`gc\.(auto|autodetach|autopacklimit|pruneexpire|reflogexpire|reflogexpireunreachable|packrefs|bigpackthreshold|writecommitgraph)`,
-	`index\.(version|threads|sparse|recordendofindexentries|recordoffsettable)`, `pack\.(threads|window|depth|compression)`,
-	`lfs\.repositoryformatversion`, `lfs\.\*\.(access|locksverify)`,
-}, "|") + `)$`)
+// tools around it will only come to understand: which of those run something nobody can list. To compile them takes longer
+// than some commands run.
+var harmlessKeys = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(` + strings.Join([]string{
+		`core\.(repositoryformatversion|filemode|bare|logallrefupdates|ignorecase|precomposeunicode|symlinks|autocrlf|eol|safecrlf` +
+			`|abbrev|quotepath|compression|loosecompression|bigfilethreshold|sparsecheckout|sparsecheckoutcone|commentchar|untrackedcache` +
+			`|preloadindex|splitindex|multipackindex|commitgraph|fscache|longpaths|whitespace|hidedotfiles|trustctime|checkstat)`,
+		`extensions\.(objectformat|compatobjectformat|noop|preciousobjects|relativeworktrees|worktreeconfig)`,
+		`branch\.\*\.(merge|rebase|description|gh-merge-base|vscode-merge-base|github-pr-owner-number)`,
+		`branch\.(autosetupmerge|autosetuprebase|sort)`,
+		`remote\.\*\.(fetch|push|tagopt|prune|prunetags|mirror|skipdefaultupdate|skipfetchall|promisor|partialclonefilter|followremotehead|gh-resolved)`,
+		`(user|author|committer)\.(name|email|useconfigonly)`,
+		`submodule\.\*\.(active|branch|ignore|fetchrecursesubmodules|shallow)`,
+		`submodule\.(active|recurse|fetchjobs)`,
+		`(commit|tag|push)\.gpgsign`, `commit\.(verbose|status|cleanup)`, `tag\.sort`,
+		`init\.defaultbranch`, `pull\.(rebase|ff)`, `push\.(default|autosetupremote|followtags)`,
+		`fetch\.(prune|prunetags|all|parallel|writecommitgraph|recursesubmodules|showforcedupdates)`,
+		`merge\.(conflictstyle|ff|renames|renamelimit|log|stat|verbosity|autostash|directoryrenames)`,
+		`diff\.(algorithm|renames|renamelimit|context|interhunkcontext|colormoved|colormovedws|mnemonicprefix|noprefix|submodule|indentheuristic)`,
+		`rebase\.(autosquash|autostash|updaterefs|stat|missingcommitscheck|forkpoint)`,
+		`rerere\.(enabled|autoupdate)`, `status\.[a-z]+`, `advice\.[a-z]+`, `color\.([a-z]+|\*\.[a-z]+)`, `column\.[a-z]+`,
+		`log\.(date|decorate|follow|abbrevcommit)`, `feature\.manyfiles`,
+		`gc\.(auto|autodetach|autopacklimit|pruneexpire|reflogexpire|reflogexpireunreachable|packrefs|bigpackthreshold|writecommitgraph)`,
+		`index\.(version|threads|sparse|recordendofindexentries|recordoffsettable)`, `pack\.(threads|window|depth|compression)`,
+		`lfs\.repositoryformatversion`, `lfs\.\*\.(access|locksverify)`,
+	}, "|") + `)$`)
+})
 
 // transport is how the address of a remote begins if git would start a program for it that is not its own, or would take
 // it for an option.
@@ -52,7 +56,7 @@ func judge(gitDir string, roots []string) func(entry) bool {
 		case "core.worktree":
 			return e.value != "" && inRoots(gitDir, e.value, roots)
 		}
-		return harmlessKeys.MatchString(e.pattern())
+		return harmlessKeys().MatchString(e.pattern())
 	}
 }
 

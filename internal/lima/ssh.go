@@ -42,21 +42,6 @@ func (s *Starting) AwaitSSH(ctx context.Context, marker string) error {
 }
 
 func (s *Starting) awaitMarker(ctx context.Context, marker string) error {
-	// An event instead of a look now and then: a boot is long, and each look wakes the host. Of the folder no more is wanted
-	// than that a log has appeared: the disk in it changes all the time.
-	var changed chan fsnotify.Event
-	often := glance
-	watcher, err := fsnotify.NewWatcher()
-	if err == nil {
-		defer watcher.Close()
-		if watcher.Add(s.client.Dir(s.name)) == nil {
-			changed, often = watcher.Events, rarely
-		}
-	}
-	tick := time.NewTicker(often)
-	defer tick.Stop()
-	watched := 0
-	exited := s.proc.Done()
 	const gaveUp = "Kernel panic - not syncing"
 	var consoles []*console
 	for _, log := range serialLogs {
@@ -64,25 +49,35 @@ func (s *Starting) awaitMarker(ctx context.Context, marker string) error {
 			path: filepath.Join(s.client.Dir(s.name), log), search: search{words: []string{marker, gaveUp}, found: map[string]bool{}},
 		})
 	}
+	// An event instead of a look now and then: a boot is long, and each look wakes the host. The folder is not watched for the
+	// logs to appear: limactl writes a disk of 20 MB there, and each of its writes would be an event.
+	var changed chan fsnotify.Event
+	unwatched := slices.Clone(consoles)
+	watcher, err := fsnotify.NewWatcher()
+	if err == nil {
+		defer watcher.Close()
+		changed = watcher.Events
+	}
+	tick := time.NewTicker(glance)
+	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return s.failure(fmt.Errorf("%w: %w", ErrBoot, context.Cause(ctx)))
-		case <-exited:
+		case <-s.proc.Done():
 			if err := s.proc.Wait(); err != nil {
 				return s.failure(fmt.Errorf("%w: %w", ErrBoot, full(err)))
 			}
 			return nil // limactl has seen by itself that the guest answers
-		case event := <-changed:
-			if !slices.Contains(serialLogs, filepath.Base(event.Name)) {
-				continue
-			}
-			if event.Has(fsnotify.Create) && watcher.Add(event.Name) == nil {
-				if watched++; watched == len(serialLogs) {
-					_ = watcher.Remove(s.client.Dir(s.name))
-				}
-			}
+		case <-changed:
 		case <-tick.C:
+			if watcher == nil {
+				break
+			}
+			unwatched = slices.DeleteFunc(unwatched, func(c *console) bool { return watcher.Add(c.path) == nil })
+			if len(unwatched) < len(consoles) {
+				tick.Reset(rarely)
+			}
 		}
 		for _, console := range consoles {
 			console.look()
