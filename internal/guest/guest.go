@@ -183,38 +183,56 @@ func (o Outfit) Script() string {
 	return render("outfit.sh", many("FILES", files), many("MERGE", merge), many("STEPS", o.Steps), one("NOW", now))
 }
 
-// Await returns the command line of a login shell that waits, ready for what Become makes of it. First it rehearses, prints a
-// line end when that is done, and has nothing else to do with it.
+// Await returns the command line of a login shell that waits for the parts of its work: Rehearse's, Equip's, and then that of
+// Begin or BeginOnTerminal. It prints a line end after each part but Begin's, and fails if that does not come.
 func Await() string {
-	const next = `claude_vm_next() { read -r claude_vm_size && LC_ALL=C IFS= read -r -N "$claude_vm_size" claude_vm_script; }`
-	return asJob(`bash -l -c '` + next + `; claude_vm_next && (eval "$claude_vm_script") </dev/null >/dev/null 2>&1; echo; ` +
-		`claude_vm_next && eval "$claude_vm_script"' ~/` + folder + "session")
+	return asJob(`bash -l -c 'while read -r claude_vm_size && LC_ALL=C IFS= read -r -N "$claude_vm_size" claude_vm_part; do ` +
+		`eval "$claude_vm_part"; done; exit 1' ~/` + folder + "session")
 }
 
-// Rehearse returns what is to be written first to a shell that waits: it does all that a session needs once before it matters.
-// What a machine has run before it runs faster: the programs are in its memory and, without hardware help, translated.
+// terminal is the pipe through which a login shell that waits on a terminal is told what to do. It does not come as if typed:
+// the terminal would show it.
+const terminal = "~/" + folder + "terminal"
+
+// AwaitTerminal returns the command line of a login shell that waits on a terminal for BeginOnTerminal. It prints a line end when
+// it is ready: when it has started the kind of shell once that people type into, and has its pipe.
+func AwaitTerminal() string {
+	return `exec bash -l -c 'bash --norc -i -c : >/dev/null 2>&1; mkfifo -m 600 ` + terminal + ` && echo && ` +
+		`IFS= read -r -d "" claude_vm_part <` + terminal + ` && eval "$claude_vm_part"' ~/` + folder + "session"
+}
+
+// Rehearse returns the first part: it does all that a session needs once before it matters. What a machine has run before it
+// runs faster: the programs are in its memory and, without hardware help, translated.
 func Rehearse(home string) string {
 	s := Session{Home: home, Dir: "/", Env: []string{"LANG=C.UTF-8"}, Mode: Exec, Command: []string{"true"}}
 	document := File{Path: folder + "rehearsal", Content: "{}"}
 	outfit := Outfit{Files: s.Files(), Merge: []File{document, document}}
-	return message("(" + outfit.Script() + ")\n(source ~/" + folder + "session)\nrm -f ~/" + folder + "{session,join,exported,exported-all,rehearsal}\n")
+	return part("(" + outfit.Script() + ")\n(source ~/" + folder + "session)\nrm -f ~/" + folder + "{session,join,exported,exported-all,rehearsal}\n")
 }
 
-// RehearseTerminal is the command line that does the same on a terminal, where a session's command gets a shell of its own.
-const RehearseTerminal = "bash -l -c : && exec bash --norc -i -c :"
+// Equip returns the part that gives the VM its outfit.
+func Equip(o Outfit) string { return part(o.Script()) }
+
+// Begin returns the part that becomes the session. What is written after it is the session's input.
+func Begin() string { return message("source ~/" + folder + "session\nexit\n") }
+
+// BeginOnTerminal returns the part that has the shell on the terminal become the session, with variables given as NAME=value.
+func BeginOnTerminal(mode Mode, env []string) string {
+	run := "source ~/" + folder + "session"
+	if mode == Shell {
+		run = "exec bash --init-file ~/" + folder + "session -i"
+	}
+	return part(`printf '%s\0' ` + shellescape.Quote(Export(env)+run) + " >" + terminal)
+}
+
+// part is a part that runs in a shell of its own. Its status is looked at afterwards: what an || follows does not stop where
+// something in it fails.
+func part(script string) string {
+	return message("(\n" + script + "\n) </dev/null >&2\nclaude_vm_code=$?; if ((claude_vm_code)); then exit $claude_vm_code; fi\necho\n")
+}
 
 // message is a script as a shell that waits reads it.
 func message(script string) string { return strconv.Itoa(len(script)) + "\n" + script }
-
-// Become returns what is to be written to a shell that waits. It runs the script, in a shell below it, and then what a session
-// runs unless that is nil. What is written after it is the session's input.
-func Become(script string, s *Session) string {
-	text := "(\n" + script + "\n) </dev/null || exit\n"
-	if s != nil {
-		text += "source ~/" + folder + "session\n"
-	}
-	return message(text)
-}
 
 // Changed returns the script that prints the content of a file and of another one, NUL between them, if the first does not
 // have the SHA-256 known, or if the second holds a word. Paths are relative to the home folder. It runs as the guest's user.
@@ -354,7 +372,7 @@ func Digest() string {
 		text, _ := scripts.ReadFile("scripts/" + file.Name())
 		hash.Write(text)
 	}
-	hash.Write([]byte(Await()))
+	hash.Write([]byte(Await() + AwaitTerminal()))
 	return hex.EncodeToString(hash.Sum(nil))
 }
 

@@ -1,6 +1,8 @@
 package guest
 
 import (
+	"bufio"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec" // the tests run the scripts for real
@@ -9,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/creack/pty"
 	"mvdan.cc/sh/v3/syntax"
 	"pgregory.net/rapid"
 )
@@ -120,17 +123,74 @@ func TestAwait(t *testing.T) {
 	s := Session{Home: home, Dir: "/", Mode: Line, Command: []string{`printf %s "$X" && cat && exit 7`}, Env: []string{"X=" + string(every)}}
 	cmd := exec.Command("bash", "-c", Await())
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "LANG=C.UTF-8"}
-	cmd.Stdin = strings.NewReader(Rehearse(home) + Become(Outfit{Files: s.Files()}.Script(), &s) + rest)
+	cmd.Stdin = strings.NewReader(Rehearse(home) + Equip(Outfit{Files: s.Files()}) + Begin() + rest)
 	out, err := cmd.Output()
-	if string(out) != "\n"+string(every)+rest || cmd.ProcessState.ExitCode() != 7 {
+	if string(out) != "\n\n"+string(every)+rest || cmd.ProcessState.ExitCode() != 7 {
 		t.Errorf("%v, %d bytes of %d: %.300q", err, len(out), len(every)+len(rest), out)
 	}
-	for name, input := range map[string]string{"the outfit fails": Become("exit 4", &s), "it is discarded": ""} {
+	for name, input := range map[string]string{"the outfit fails": Equip(Outfit{Steps: []string{"exit 4"}}) + Begin(), "it is discarded": ""} {
 		cmd := exec.Command("bash", "-c", Await())
 		cmd.Env, cmd.Stdin = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home}, strings.NewReader(Rehearse(home)+input)
 		if out, _ := cmd.CombinedOutput(); string(out) != "\n" || cmd.ProcessState.ExitCode() == 0 {
 			t.Errorf("%s: %q, code %d", name, out, cmd.ProcessState.ExitCode())
 		}
+	}
+}
+
+// A shell that waits on a terminal becomes the session there, once another one has made everything ready.
+func TestAwaitTerminal(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		session Session
+		typed   string
+		want    []string
+		code    int
+	}{
+		"a command":          {Session{Mode: Exec, Command: []string{"sh", "-c", `tty >&2 && stty size && echo "$TERM $X" && read -r line && echo "<$line>" && exit 7`}}, "a line\n", []string{"40 120\r\nvt52 it's\r\n<a line>\r\n"}, 7},
+		"a line":             {Session{Mode: Line, Command: []string{`stty size; echo "$TERM $X"; (exit 3)`}}, "", []string{"40 120\r\nvt52 it's\r\n"}, 3},
+		"somebody types":     {Session{Mode: Shell}, "stty size\necho $TERM $X; exit 5\n", []string{"\r40 120\r\n", "\rvt52 it's\r\n"}, 5},
+		"the VM's end comes": {Session{Mode: Exec, Command: []string{"sh", "-c", "kill -HUP $$"}}, "", nil, -1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			home := t.TempDir()
+			env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TERM=dumb"}
+			test.session.Home, test.session.Dir, test.session.Env = home, "/", []string{"X=it's"}
+			waiting, onTerminal := exec.Command("bash", "-c", Await()), exec.Command("bash", "-c", AwaitTerminal())
+			waiting.Env, onTerminal.Env = env, env
+			waiting.Stdin = strings.NewReader(Equip(Outfit{Files: test.session.Files()}) + BeginOnTerminal(test.session.Mode, []string{"TERM=vt52"}))
+			if err := os.Mkdir(filepath.Join(home, folder), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			tty, err := pty.Start(onTerminal)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer tty.Close()
+			screen := bufio.NewReader(tty)
+			if first, err := screen.ReadString('\n'); err != nil || first != "\r\n" {
+				t.Fatalf("%q, %v", first, err)
+			}
+			if err := pty.Setsize(tty, &pty.Winsize{Rows: 40, Cols: 120}); err != nil {
+				t.Fatal(err)
+			}
+			if out, _ := waiting.Output(); string(out) != "\n\n" {
+				t.Errorf("the one that makes it ready printed %q", out)
+			}
+			if _, err := io.WriteString(tty, test.typed); err != nil {
+				t.Fatal(err)
+			}
+			shown, _ := io.ReadAll(screen)
+			_ = onTerminal.Wait()
+			if code := onTerminal.ProcessState.ExitCode(); code != test.code {
+				t.Errorf("code %d", code)
+			}
+			for _, want := range test.want {
+				if !strings.Contains(string(shown), want) {
+					t.Errorf("no %q in %q", want, shown)
+				}
+			}
+		})
 	}
 }
 

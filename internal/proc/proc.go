@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"al.essio.dev/pkg/shellescape"
+	"golang.org/x/term"
 )
 
 // grace is how long a program may take to end after it was asked to, before it is killed.
@@ -189,7 +190,8 @@ func Run(ctx context.Context, c Cmd) error {
 }
 
 // Detach starts a program that lives on without us, in a session of its own and with nothing of ours open but the files given:
-// its standard input, output and error, and what follows them from descriptor 3 on. A nil is /dev/null.
+// its standard input, output and error, and what follows them from descriptor 3 on. A nil is /dev/null. A terminal as standard
+// input becomes that of the session.
 func Detach(c Cmd, files ...*os.File) error {
 	path, err := Find(c.Env, c.Argv[0])
 	if err != nil {
@@ -198,6 +200,9 @@ func Detach(c Cmd, files ...*os.File) error {
 	cmd := exec.Command(path, c.Argv[1:]...)
 	cmd.Env, cmd.Dir = c.Env, c.Dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if len(files) > 0 && files[0] != nil {
+		cmd.SysProcAttr.Setctty = term.IsTerminal(int(files[0].Fd()))
+	}
 	for i, file := range files {
 		switch {
 		case i > 2:

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"syscall"
 	"time"
 
@@ -86,7 +87,10 @@ func (r *Runner) Keep(ctx context.Context, ordered []byte) (err error) {
 	if spare == nil {
 		return err
 	}
-	end, asking, err := r.keep(ctx, o, spare, record, machine, err)
+	end, asking := failed, (*net.UnixConn)(nil)
+	if err == nil {
+		end, asking, err = r.keep(ctx, o, spare, record, machine)
+	}
 	if end != claimed {
 		err = errors.Join(err, spare.destroy(ctx))
 	}
@@ -115,10 +119,7 @@ func (r *Runner) note(format string, args ...any) {
 }
 
 // keep boots a spare and waits for its end. Unless it was claimed, somebody else has to destroy it.
-func (r *Runner) keep(ctx context.Context, o order, spare *vm, record template.Record, machine lima.Machine, err error) (ending, *net.UnixConn, error) {
-	if err != nil {
-		return failed, nil, err
-	}
+func (r *Runner) keep(ctx context.Context, o order, spare *vm, record template.Record, machine lima.Machine) (ending, *net.UnixConn, error) {
 	asked, closeDoor, err := listen(r.spareDoor(spare.name))
 	if err != nil {
 		return failed, nil, err
@@ -245,7 +246,7 @@ func (r *Runner) fitting(ctx context.Context, s Shape) (template.Record, string,
 	return own, fits, err
 }
 
-// bootSpare boots a spare and starts the shell in it that is to be a session's.
+// bootSpare boots a spare and starts the shells in it one of which is to be a session's.
 func (r *Runner) bootSpare(ctx context.Context, spare *vm, machine lima.Machine, p guest.Preparation) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, readyTime, fmt.Errorf("it was not ready after %v", readyTime))
 	defer cancel()
@@ -254,10 +255,10 @@ func (r *Runner) bootSpare(ctx context.Context, spare *vm, machine lima.Machine,
 		spare.waiting, err = r.Lima.Await(spare.name, guest.Await())
 	}
 	if err == nil {
-		err = spare.waiting.Rehearse(ctx, guest.Rehearse(lima.GuestHome))
+		err = spare.waiting.Do(ctx, guest.Rehearse(lima.GuestHome))
 	}
 	if err == nil {
-		err = r.Lima.Exec(ctx, spare.name, lima.Command{Line: guest.RehearseTerminal, TTY: true})
+		spare.terminal, err = r.Lima.AwaitTerminal(ctx, spare.name, guest.AwaitTerminal())
 	}
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
@@ -316,22 +317,17 @@ func listen(path string) (asked <-chan visitor, closeDoor func(), err error) {
 			}()
 		}
 	}()
-	once := func() {
-		select {
-		case <-closed:
-		default:
-			close(closed)
-			door.Close()
-		}
-	}
-	return visitors, once, nil
+	return visitors, func() {
+		close(closed)
+		door.Close()
+	}, nil
 }
 
 // handOver gives the VM to whoever claims it, and says whether it has arrived. Until the other side has said so, or has gone
 // away, nobody can know: there is no deadline.
 func (v *vm) handOver(to *net.UnixConn) (arrived bool) {
 	files := []int{int(v.owner.File().Fd())}
-	for _, file := range v.waiting.Files() {
+	for _, file := range slices.Concat(v.waiting.Files(), v.terminal.Files()) {
 		files = append(files, int(file.Fd()))
 	}
 	if to.SetReadDeadline(time.Time{}) != nil {

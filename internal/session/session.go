@@ -3,6 +3,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -176,7 +177,7 @@ func (r *Runner) lost(ctx context.Context, name string) bool {
 // that it returns, with an error too, is to be destroyed.
 func (r *Runner) bringUp(ctx context.Context, spec Spec, step *ui.Step, stop context.CancelCauseFunc) (*vm, error) {
 	vm, err := r.claim(ctx, spec, stop)
-	if vm == nil {
+	if vm == nil && err == nil {
 		vm, err = r.start(ctx, spec, step, stop)
 	}
 	if err != nil {
@@ -216,11 +217,15 @@ func (r *Runner) start(ctx context.Context, spec Spec, step *ui.Step, stop conte
 
 // vm is the VM of a session or a spare, and what makes it ours.
 type vm struct {
-	r       *Runner
-	name    string
-	owner   *state.Lock
-	waiting *lima.Waiting // the shell that becomes the session, in a VM that was a spare
-	gone    func()        // tells whoever has asked for the VM's end; nil: nobody can
+	r     *Runner
+	name  string
+	owner *state.Lock
+	gone  func() // tells whoever has asked for the VM's end; nil: nobody can
+
+	// The shells that wait in a VM that is or was a spare. The first makes it ready, and then itself or the other one becomes
+	// the session.
+	waiting  *lima.Waiting
+	terminal *lima.Terminal
 }
 
 // own makes the name of a VM ours. Whoever finds the VM without this lock knows that its owner is gone.
@@ -250,11 +255,24 @@ func (v *vm) destroy(ctx context.Context) error {
 // run runs the session's command.
 func (v *vm) run(ctx context.Context, spec Spec) error {
 	command := lima.Command{TTY: spec.TTY, Stdin: spec.Stdin, Stdout: spec.Stdout, Stderr: spec.Stderr}
+	if v.waiting != nil && spec.TTY {
+		begin := guest.BeginOnTerminal(spec.Command.Mode, v.r.terminalKind())
+		return v.terminal.Run(ctx, func() error { return v.waiting.Do(ctx, begin) }, command)
+	}
 	if v.waiting != nil {
-		return v.waiting.Run(ctx, guest.Become(outfit(spec).Script(), &spec.Command), command)
+		return v.waiting.Run(ctx, guest.Begin(), command)
 	}
 	command.Line = spec.Command.Run(spec.TTY)
 	return v.r.Lima.Exec(ctx, v.name, command)
+}
+
+// terminalKind is what a command on the user's terminal has to know of it, as ssh and Lima pass it on.
+func (r *Runner) terminalKind() []string {
+	kind := []string{"TERM=" + proc.Getenv(r.Lima.Env, "TERM")}
+	if colors := proc.Getenv(r.Lima.Env, "COLORTERM"); colors != "" {
+		kind = append(kind, "COLORTERM="+colors)
+	}
+	return kind
 }
 
 // preparation is what the VM of a session needs after its boot, whatever runs in it.
@@ -276,11 +294,9 @@ func (r *Runner) copyTemplate(ctx context.Context, name string, kind template.Ki
 	if s.DiskGB != 0 && s.DiskGB < record.DiskGB {
 		return record, lima.Machine{}, fmt.Errorf("%w: the template's has %d GB, and %d were asked for", ErrShrink, record.DiskGB, s.DiskGB)
 	}
-	for field, wanted := range map[*int]int{&record.DiskGB: s.DiskGB, &record.MemoryGB: s.MemoryGB, &record.CPUs: s.CPUs} {
-		if wanted != 0 {
-			*field = wanted
-		}
-	}
+	record.DiskGB = cmp.Or(s.DiskGB, record.DiskGB)
+	record.MemoryGB = cmp.Or(s.MemoryGB, record.MemoryGB)
+	record.CPUs = cmp.Or(s.CPUs, record.CPUs)
 	record.Kind, record.Template, record.Created = kind, s.Template, time.Now().UTC()
 	record.Dir, record.Command, record.PID = s.Project.Dir, label, os.Getpid()
 

@@ -101,13 +101,7 @@ func (r *Runner) claim(ctx context.Context, spec Spec, stop context.CancelCauseF
 			return vm, err
 		}
 		r.MarkUsed(spec.Template)
-		if spec.TTY || len(spec.Sockets) > 0 { // something has to happen between the outfit and the command
-			err = vm.waiting.Run(ctx, guest.Become(outfit(spec).Script(), nil), lima.Command{})
-			if vm.waiting = nil; err != nil {
-				return vm, fmt.Errorf("preparing the VM: %w", err)
-			}
-		}
-		return vm, nil
+		return vm, vm.waiting.Do(ctx, guest.Equip(outfit(spec)))
 	}
 	return nil, nil
 }
@@ -151,7 +145,11 @@ func (r *Runner) takeOver(name, fits string) (*vm, error) {
 		return nil, errors.New("the keeper has handed over nothing")
 	}
 	v := &vm{r: r, name: name, owner: r.State.Adopt(name, fds[0])}
-	if v.waiting, err = lima.AdoptWaiting(fds[1:]); err == nil {
+	var rest []int
+	if v.waiting, rest, err = lima.AdoptWaiting(fds[1:]); err == nil {
+		v.terminal, err = lima.AdoptTerminal(rest)
+	}
+	if err == nil {
 		_, err = conn.Write([]byte{1}) // from here on it is ours alone
 	}
 	if err != nil {

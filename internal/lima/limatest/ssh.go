@@ -8,9 +8,11 @@ import (
 	"io"
 	"os"
 	"os/exec" // it is a program that runs programs
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/creack/pty"
 	"golang.org/x/term"
@@ -105,11 +107,14 @@ func lend(dir string, flags []string) error {
 	return nil
 }
 
-// feed passes on the two scripts that begin with their sizes, translated, and what follows them as it is.
+// scripts is how many a shell that waits is fed with.
+const scripts = 3
+
+// feed passes on the scripts that begin with their sizes, translated, and what follows them as it is.
 func feed(to io.WriteCloser, from io.Reader, translate *strings.Replacer) {
 	defer to.Close()
 	input := bufio.NewReader(from)
-	for range 2 {
+	for range scripts {
 		var size int
 		if _, err := fmt.Fscanf(input, "%d\n", &size); err != nil {
 			return
@@ -172,7 +177,9 @@ func enter(dir string, terminal bool, argv ...string) error {
 
 func runOnTerminal(cmd *exec.Cmd) error {
 	size := &pty.Winsize{Rows: 24, Cols: 80}
+	resized := make(chan os.Signal, 1)
 	if term.IsTerminal(int(os.Stdin.Fd())) {
+		signal.Notify(resized, syscall.SIGWINCH)
 		ours, err := pty.GetsizeFull(os.Stdin)
 		if err != nil {
 			return err
@@ -188,6 +195,11 @@ func runOnTerminal(cmd *exec.Cmd) error {
 	if err != nil {
 		return err
 	}
+	go func() {
+		for range resized {
+			_ = pty.InheritSize(os.Stdin, tty)
+		}
+	}()
 	go func() { _, _ = io.Copy(tty, os.Stdin) }()
 	_, _ = io.Copy(os.Stdout, tty) // until the last of the guest's programs has closed it
 	return cmd.Wait()
