@@ -5,7 +5,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 )
 
 // A word is found wherever what a guest prints happens to be cut, and nothing of that is kept.
@@ -81,5 +83,39 @@ func TestConsoleWithoutEnd(t *testing.T) {
 	write("begun anew", 0)
 	if log.look(); log.read != int64(len("begun anew")) {
 		t.Errorf("of a file that was begun anew %d bytes are read", log.read)
+	}
+}
+
+// What a guest prints without end takes little of the disk, though QEMU goes on writing.
+func TestTrimConsoles(t *testing.T) {
+	t.Parallel()
+	c := &Client{Home: t.TempDir()}
+	if err := os.Mkdir(c.Dir("x"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	go c.TrimConsoles(t.Context(), "x")
+	log, err := os.Create(filepath.Join(c.Dir("x"), "serialv.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	taken := func() int64 {
+		info, err := log.Stat()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Sys().(*syscall.Stat_t).Blocks * 512
+	}
+	for range 2 {
+		for range maxConsole/glimpse + 1 {
+			if _, err := log.Write(make([]byte, glimpse)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for end := time.Now().Add(time.Minute); taken() > maxConsole; time.Sleep(poll) {
+			if time.Now().After(end) {
+				t.Fatalf("%d bytes are still there", taken())
+			}
+		}
 	}
 }

@@ -127,6 +127,7 @@ func (r *Runner) keep(ctx context.Context, o order, spare *vm, record template.R
 	defer closeDoor()
 
 	booting, stop := context.WithCancel(ctx)
+	go r.Lima.TrimConsoles(booting, spare.name)
 	booted := make(chan error, 1)
 	go func() { booted <- r.bootSpare(booting, spare, machine, preparation(o.Shape, record)) }()
 	defer func() {

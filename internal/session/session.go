@@ -107,6 +107,7 @@ func (r *Runner) Run(ctx context.Context, spec Spec) (code int, err error) {
 		}
 	}
 	step.Done()
+	go r.Lima.TrimConsoles(ctx, vm.name)
 
 	takeBack := r.UI.Release()
 	defer takeBack()

@@ -211,7 +211,10 @@ func (b *Builder) replace(ctx context.Context, name string, build func(draft str
 			err = errors.Join(err, b.Lima.Delete(ctx, draft))
 		}
 	}()
+	building, done := context.WithCancel(ctx)
+	go b.Lima.TrimConsoles(building, draft)
 	err = build(draft)
+	done()
 	b.SayRefused(b.UI, draft)
 	if err != nil {
 		return err

@@ -64,7 +64,8 @@ func TestClosedDoors(t *testing.T) {
 		sudo ip rule add pref 0 to 127.0.0.0/8 dport %[1]d lookup 100
 		for place in %[2]s; do curl -sS --max-time 10 "http://$place:%[1]d/"; done
 		for place in 192.168.5.2 192.168.5.3; do echo knock >/dev/udp/$place/%[1]d; done
-		echo "the name is $(getent hosts deb.debian.org | wc -l)"`, port, strings.Join(places, " "))
+		mirror=$(grep -rhoE 'https?://[^/ ]+' /etc/apt/sources.list* | head -n 1)
+		echo "the name is $(getent hosts "${mirror#*//}" | wc -l)"`, port, strings.Join(places, " "))
 	r := w.run(t, "", "shell", script)
 	if visits.Load() != 0 || strings.Contains(r.out, "secret") {
 		t.Errorf("%d visits from the VM: %s", visits.Load(), r.out)
@@ -87,9 +88,17 @@ func TestClosedDoors(t *testing.T) {
 	done := make(chan result, 1)
 	go func() {
 		done <- w.run(t, "", "--allow-net", fmt.Sprint("localhost:", port), "shell",
-			fmt.Sprintf("while sleep 1; do curl -sS --max-time 3 http://host.lima.internal:%d/; printf . >>tries; done", port))
+			fmt.Sprintf("sudo sh -c 'head -c 40M /dev/zero >/dev/hvc0'; while sleep 1; do curl -sS --max-time 3 http://host.lima.internal:%d/; printf . >>tries; done", port))
 	}()
 	await(t, "a visit from the VM", func() bool { return visits.Load() > 1 })
+	// What it has printed on a console before that is not kept on this computer's disk.
+	consoles, err := filepath.Glob(filepath.Join(w.state, "vm/ses_*/serialv.log"))
+	if err != nil || len(consoles) != 1 {
+		t.Fatalf("there are the consoles %v: %v", consoles, err)
+	}
+	if info, err := os.Stat(consoles[0]); err != nil || info.Size() < 40<<20 || info.Sys().(*syscall.Stat_t).Blocks*512 > 20<<20 {
+		t.Errorf("the console: %v, %v", info, err)
+	}
 	walls := w.walls()
 	if len(walls) != 1 {
 		t.Fatalf("there are the walls %v", walls)
