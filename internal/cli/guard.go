@@ -73,20 +73,29 @@ func (a *app) reportGuard(reports []guard.Report, killed bool) {
 		if !r.Fixed {
 			text = lines{who + " changed git's data, and git could run this on this computer (guard.git = \"warn\"):"}
 		}
-		for _, f := range r.Findings {
-			line := fmt.Sprintf("%s: %s", ui.Sanitize(shortPath(r.Root, f.Path)), ui.Sanitize(f.What))
-			if f.Err != nil {
-				line += fmt.Sprintf(" (NOT PUT BACK: %s)", ui.Sanitize(f.Err.Error()))
-			}
-			text = append(text, line)
-		}
-		a.warnList(maxFindings, text)
+		a.warnList(maxFindings, slices.Concat(text, findings(r.Root, r.Findings)))
 		a.warnList(maxFiles, slices.Concat(lines{who + " changed files that tools on this computer run by themselves; look at them first:"}, sanitized(r.Files)))
-		a.warnList(maxFiles, slices.Concat(lines{who + " made devices, or programs that run as their owner:"}, sanitized(r.Odd)))
+		text = lines{who + " made what is dangerous to others on this computer; it is so no longer:"}
+		if !r.Fixed {
+			text = lines{who + " made what is dangerous to others on this computer (guard.git = \"warn\"):"}
+		}
+		a.warnList(maxFiles, slices.Concat(text, findings(r.Root, r.Odd)))
 		if r.Partial {
 			a.ui.Warn("%s is too large to look at all of it: there may be more repositories in it whose configuration a session has changed", r.Root)
 		}
 	}
+}
+
+// findings names what was found, each on a line.
+func findings(root string, found []guard.Finding) (text lines) {
+	for _, f := range found {
+		line := fmt.Sprintf("%s: %s", ui.Sanitize(shortPath(root, f.Path)), ui.Sanitize(f.What))
+		if f.Err != nil {
+			line += fmt.Sprintf(" (NOT PUT BACK: %s)", ui.Sanitize(f.Err.Error()))
+		}
+		text = append(text, line)
+	}
+	return text
 }
 
 // warnList shows a heading and what belongs to it, if there is anything.

@@ -37,7 +37,7 @@ type Report struct {
 	Fixed    bool      // the findings were put back, where they have no error
 	Findings []Finding // in git's data
 	Files    []string  // changed, and run by tools of the host; relative to Root
-	Odd      []string  // setuid programs and devices; relative to Root
+	Odd      []Finding // devices, and programs that run as their owner
 	Partial  bool      // there was too much to look at all of it
 }
 
@@ -285,9 +285,11 @@ func (n notes) end() Report {
 				report.Files = append(report.Files, rel)
 			}
 		}
-		report.Odd = append(report.Odd, scan.odd...)
+		for _, rel := range scan.odd {
+			report.Odd = append(report.Odd, scan.tame(rel, n.Fix))
+		}
 	}
-	slices.Sort(report.Odd)
+	slices.SortFunc(report.Odd, func(a, b Finding) int { return strings.Compare(a.Path, b.Path) })
 	return report
 }
 
@@ -302,7 +304,9 @@ func (s *scanner) again(before *Area) {
 	for _, name := range before.Named {
 		s.digestAll(name)
 	}
-	if !s.Git {
+	if s.Git {
+		s.data(".")
+	} else {
 		s.tree()
 	}
 	if !before.Partial {

@@ -246,6 +246,24 @@ func (c *comparison) replace(rel string, was Node, known, there bool) {
 	c.found(rel, what, c.mend(func() error { return c.put(rel, was) }))
 }
 
+// tame has a program no longer run as its owner, and removes a device, if fix says so.
+func (s *scanner) tame(rel string, fix bool) Finding {
+	f := Finding{Path: filepath.Join(s.Path, rel), What: "a device"}
+	info, err := s.root.Lstat(rel)
+	regular := err == nil && info.Mode().IsRegular()
+	if regular {
+		f.What = "a program that runs as its owner"
+	}
+	switch {
+	case !fix:
+	case regular:
+		f.Err = s.root.Chmod(rel, info.Mode().Perm())
+	default:
+		f.Err = s.root.RemoveAll(rel)
+	}
+	return f
+}
+
 // write replaces a file in one step, whatever stands there: a link is replaced and not followed. If the disk is full, what a
 // session has put there goes all the same, and may leave the room that is needed.
 func write(root *os.Root, rel string, text []byte, mode fs.FileMode) error {

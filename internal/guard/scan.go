@@ -70,7 +70,7 @@ type scanner struct {
 	seen  map[string]bool
 	limit int       // entries of the working tree
 	since time.Time // when set, special files that are younger are noted
-	odd   []string  // those: setuid programs and devices
+	odd   []string  // those: devices, and programs that run as their owner or group
 }
 
 func newScanner(path string, git bool) (*scanner, error) {
@@ -298,14 +298,35 @@ func mark(info fs.FileInfo) string {
 // tree walks through a working tree: for the repositories in it, and for what tools of the host run by themselves.
 func (s *scanner) tree() {
 	s.limit = maxTree
-	s.walk(s.root, ".", 0, false)
+	s.walk(s.root, ".", 0, work)
 }
+
+// data walks through git's data, for special files.
+func (s *scanner) data(rel string) {
+	if s.since.IsZero() {
+		return
+	}
+	if dir, err := s.root.OpenRoot(rel); err == nil {
+		defer dir.Close()
+		s.limit = maxTree
+		s.walk(dir, rel, 0, gitData)
+	}
+}
+
+// ground is what a folder that is walked through belongs to.
+type ground int
+
+const (
+	work    ground = iota // the project
+	foreign               // other people's projects in it
+	gitData
+)
 
 // maxTree is how many entries of a working tree are looked at.
 const maxTree = 1_000_000
 
 // walk looks at one folder. Each has a root of its own, so that deep trees cost no more than flat ones.
-func (s *scanner) walk(dir *os.Root, rel string, depth int, foreign bool) {
+func (s *scanner) walk(dir *os.Root, rel string, depth int, on ground) {
 	if depth > maxDepth {
 		s.Partial = true
 		return
@@ -326,28 +347,34 @@ func (s *scanner) walk(dir *os.Root, rel string, depth int, foreign bool) {
 				s.Partial = true
 				return
 			}
-			name := path.Join(rel, e.Name())
+			name, below := path.Join(rel, e.Name()), on
 			switch e.Name() {
 			case "HEAD", "objects", "refs", "commondir":
 				has[e.Name()] = true
 			}
-			switch {
-			case strings.EqualFold(e.Name(), ".git"): // on some file systems .GIT is the same
+			if on != gitData && strings.EqualFold(e.Name(), ".git") { // on some file systems .GIT is the same
 				s.dotGit(name)
-			case e.IsDir():
+				if below = gitData; s.since.IsZero() {
+					continue
+				}
+			}
+			if e.IsDir() {
+				if on == work && slices.Contains(installed, e.Name()) {
+					below = foreign
+				}
 				if sub, err := dir.OpenRoot(e.Name()); err == nil {
-					s.walk(sub, name, depth+1, foreign || slices.Contains(installed, e.Name()))
+					s.walk(sub, name, depth+1, below)
 					sub.Close()
 				}
-			default:
-				s.special(e, name)
-				if !foreign && runsByItself(name) {
-					s.digest(dir, e.Name(), name)
-				}
+				continue
+			}
+			s.special(e, name)
+			if on == work && runsByItself(name) {
+				s.digest(dir, e.Name(), name)
 			}
 		}
 	}
-	if has["HEAD"] && (has["objects"] && has["refs"] || has["commondir"]) {
+	if on != gitData && has["HEAD"] && (has["objects"] && has["refs"] || has["commondir"]) {
 		s.gitDir(rel) // a bare repository: git takes it for one when somebody is in it
 	}
 }

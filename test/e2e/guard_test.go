@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,6 +23,8 @@ git config filter.evil.clean "$PWD/.git/hooks/post-checkout"
 git config filter.evil.smudge "$PWD/.git/hooks/post-checkout"
 mkdir -p .git/info; echo '* filter=evil' >.git/info/attributes
 sudo ln -s /etc .git/hooks/everything
+sudo cp /bin/true .git/objects/as-owner; sudo chmod 4755 .git/objects/as-owner
+sudo mknod .git/objects/device c 1 3; sudo mknod -m 666 device c 1 3
 git init -q inner; git -C inner config core.fsmonitor "$PWD/.git/hooks/post-checkout"
 printf '[[mounts]]\nlocation = "~"\n' >.claude-vm.toml
 echo 'touch "` + "$OWNED" + `"' >.envrc
@@ -57,6 +60,7 @@ func TestGuard(t *testing.T) {
 		t.Fatalf("code %d", r.code)
 	}
 	for _, named := range []string{
+		"\n  .git/objects/as-owner: a program that runs as its owner\n",
 		"\n  .git/hooks/post-checkout: added\n", "\n  .git/hooks/everything: added, a symbolic link to \"/etc\"\n", "\n  .git/config: core.fsmonitor\n",
 		"\n  .git/config: core.hookspath\n", "\n  .git/config: filter.evil.clean\n", "\n  .git/config: filter.evil.smudge\n",
 		"\n  .git/info/attributes: added\n", "\n  inner/.git/config: core.fsmonitor\n", "\n  .envrc\n",
@@ -64,6 +68,19 @@ func TestGuard(t *testing.T) {
 		if !strings.Contains(r.err, named) {
 			t.Errorf("not named: %q", named)
 		}
+	}
+	err := filepath.WalkDir(w.project, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := e.Info()
+		if err == nil && (info.Mode()&fs.ModeDevice != 0 || info.Mode().IsRegular() && info.Mode()&(fs.ModeSetuid|fs.ModeSetgid) != 0) {
+			t.Errorf("the session has left %s: %v", path, info.Mode())
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
 	}
 	git("status")
 	git("-C", "inner", "status")
