@@ -437,8 +437,8 @@ func TestDeathOfAKeeper(t *testing.T) {
 		"copying":    `^limactl clone .* spa_`,
 		"booting":    `^limactl start .*spa_`,
 		"connecting": `^ssh .*-M .*lima-spa`,
-		"preparing":  `^ssh .*lima-spa-proj-[0-9a-f]+ -- "bash -s"`,
-		"waiting":    `^ssh .*lima-spa-.*claude_vm_size`,
+		"preparing":  `^ssh .*lima-spa-proj-[0-9a-f]+ -- .*\|\| exit; eval`,
+		"waiting":    `^ssh .*lima-spa-.*while read`,
 	}
 	clean := w.newScene(t)
 	clean.after(nil, func() {})

@@ -3,8 +3,6 @@ package cli
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"strings"
 	"time"
 
@@ -79,8 +77,8 @@ const maxLogin = 9 << 20
 // fetch looks whether the guest has another login by now, and offers it to the store.
 func (k *loginKeeper) fetch(ctx context.Context, exec session.Exec) {
 	answer := &proc.Limited{Most: maxLogin}
-	script := guest.Changed(claude.CredentialsFile, sum(k.file), claude.StateFile, `"primaryApiKey"`)
-	err := exec(ctx, lima.Command{Line: "bash -s", Stdin: strings.NewReader(script), Stdout: answer})
+	script := guest.Changed(claude.CredentialsFile, string(k.file), claude.StateFile, `"primaryApiKey"`)
+	err := exec(ctx, lima.Command{Line: guest.Listen, Stdin: strings.NewReader(guest.Tell(script)), Stdout: answer})
 	if err != nil || len(answer.Bytes()) == 0 {
 		k.note(noNews, err)
 		return
@@ -113,15 +111,6 @@ func (k *loginKeeper) refresh(ctx context.Context, exec session.Exec) {
 	if exec(ctx, lima.Command{Line: guest.Replace(claude.CredentialsFile), Stdin: bytes.NewReader(credentials)}) == nil {
 		k.held, k.file = kept.Login, credentials
 	}
-}
-
-// sum returns the SHA-256 of a file, empty if there is none.
-func sum(content []byte) string {
-	if len(content) == 0 {
-		return ""
-	}
-	hash := sha256.Sum256(content)
-	return hex.EncodeToString(hash[:])
 }
 
 // note remembers what there is to say in the end: the last news, and the last failure if nothing came after it.

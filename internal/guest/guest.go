@@ -186,8 +186,7 @@ func (o Outfit) Script() string {
 // Await returns the command line of a login shell that waits for the parts of its work: Rehearse's, Equip's, and then that of
 // Begin or BeginOnTerminal. It prints a line end after each part but Begin's, and fails if that does not come.
 func Await() string {
-	return asJob(`bash -l -c 'while read -r claude_vm_size && LC_ALL=C IFS= read -r -N "$claude_vm_size" claude_vm_part; do ` +
-		`eval "$claude_vm_part"; done; exit 1' ~/` + folder + "session")
+	return asJob("bash -l -c 'while " + next + `; do eval "$claude_vm_part"; done; exit 1' ~/` + folder + "session")
 }
 
 // terminal is the pipe through which a login shell that waits on a terminal is told what to do. It does not come as if typed:
@@ -214,7 +213,7 @@ func Rehearse(home string) string {
 func Equip(o Outfit) string { return part(o.Script()) }
 
 // Begin returns the part that becomes the session. What is written after it is the session's input.
-func Begin() string { return message("source ~/" + folder + "session\nexit\n") }
+func Begin() string { return Tell("source ~/" + folder + "session\nexit\n") }
 
 // BeginOnTerminal returns the part that has the shell on the terminal become the session, with variables given as NAME=value.
 func BeginOnTerminal(mode Mode, env []string) string {
@@ -228,14 +227,21 @@ func BeginOnTerminal(mode Mode, env []string) string {
 // part is a part that runs in a shell of its own. Its status is looked at afterwards: what an || follows does not stop where
 // something in it fails.
 func part(script string) string {
-	return message("(\n" + script + "\n) </dev/null >&2\nclaude_vm_code=$?; if ((claude_vm_code)); then exit $claude_vm_code; fi\necho\n")
+	return Tell("(\n" + script + "\n) </dev/null >&2\nclaude_vm_code=$?; if ((claude_vm_code)); then exit $claude_vm_code; fi\necho\n")
 }
 
-// message is a script as a shell that waits reads it.
-func message(script string) string { return strconv.Itoa(len(script)) + "\n" + script }
+// Listen is a command line that runs the one script that it is told with Tell. A shell that is given a script on its standard
+// input as it is reads it byte by byte.
+const Listen = next + ` || exit; eval "$claude_vm_part"`
+
+// next has a shell read what it is told next.
+const next = `read -r claude_vm_size && LC_ALL=C IFS= read -r -N "$claude_vm_size" claude_vm_part`
+
+// Tell returns what is to be written to a shell that reads scripts, to have it run one.
+func Tell(script string) string { return strconv.Itoa(len(script)) + "\n" + script }
 
 // Changed returns the script that prints the content of a file and of another one, NUL between them, if the first does not
-// have the SHA-256 known, or if the second holds a word. Paths are relative to the home folder. It runs as the guest's user.
+// have the content known, or if the second holds a word. Paths are relative to the home folder. It runs as the guest's user.
 func Changed(file, known, other, word string) string {
 	return render("changed.sh", one("FILE", file), one("KNOWN", known), one("OTHER", other), one("WORD", word))
 }

@@ -36,7 +36,7 @@ func (s *Store) Boot(ctx context.Context, name string, machine lima.Machine, p g
 			Tag: lima.MountTag(s.Lima.Share(name, m)), Point: m.Guest, Options: lima.MountOptions(machine.MountType, m),
 		})
 	}
-	if err := s.Lima.Exec(ctx, name, lima.Command{Line: "bash -s", Stdin: strings.NewReader(guest.Prepare(p))}); err != nil {
+	if err := s.Lima.Exec(ctx, name, lima.Command{Line: guest.Listen, Stdin: strings.NewReader(guest.Tell(guest.Prepare(p)))}); err != nil {
 		return fmt.Errorf("preparing the VM: %w", err)
 	}
 	return nil

@@ -75,23 +75,13 @@ func ssh(c *call) error {
 	switch {
 	case slices.Contains(flags, "-n"):
 		line = "exec </dev/null\n" + line
-	case strings.Contains(line, "claude_vm_size"): // a shell that waits for a script of ours, which data follow
+	case strings.Contains(line, "claude_vm_size"): // it is told scripts of ours, which data may follow
 		read, write, err := os.Pipe()
 		if err != nil {
 			return err
 		}
 		go feed(write, os.Stdin, inGuest(dir))
 		os.Stdin = read
-	case line == "bash -s": // a script of ours, not somebody's data
-		script := filepath.Join(dir, fmt.Sprintf("stdin-%d.tmp", os.Getpid()))
-		text, err := io.ReadAll(os.Stdin)
-		if err == nil {
-			err = os.WriteFile(script, []byte(inGuest(dir).Replace(string(text))), 0o600)
-		}
-		if err != nil {
-			return err
-		}
-		line = fmt.Sprintf("exec <%[1]s; rm %[1]s\n%[2]s", script, line)
 	}
 	return enter(dir, slices.Contains(flags, "-tt"), "bash", "-c", line)
 }
@@ -107,7 +97,7 @@ func lend(dir string, flags []string) error {
 	return nil
 }
 
-// scripts is how many a shell that waits is fed with.
+// scripts is how many a shell is told at most, before something else follows.
 const scripts = 3
 
 // feed passes on the scripts that begin with their sizes, translated, and what follows them as it is.
