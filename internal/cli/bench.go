@@ -88,6 +88,11 @@ func (a *app) bench(ctx context.Context, runs, plainRuns int, plainImage string,
 	if err := a.ensureTemplate(ctx, store, p, cfg, asked); err != nil {
 		return err
 	}
+	guarded, err := a.guardGit(ctx, p, cfg)
+	if err != nil {
+		return err
+	}
+	defer guarded()
 	if mounts {
 		return a.benchMounts(ctx, store, p, cfg, asked)
 	}

@@ -128,6 +128,13 @@ func (a *app) setup(ctx context.Context, store template.Store, cfg *config.Confi
 		space += toolsGB
 	}
 	spec.CPUs = cmp.Or(spec.CPUs, store.Lima.Accel.DefaultCPUs())
+	if len(spec.Mounts) > 0 { // they may lie in the project
+		guarded, err := a.guardGit(ctx, spec.Project, cfg)
+		if err != nil {
+			return template.Entry{}, err
+		}
+		defer guarded()
+	}
 	return a.build(ctx, store, cfg, space, func(b *template.Builder, release claude.Release) (template.Entry, error) {
 		spec.Claude = release
 		return b.Build(ctx, spec)

@@ -237,7 +237,7 @@ func fingerprint(images []lima.Image, certificates []string, diskGB int) (string
 		Arch, Driver, User, Home string
 		UID, DiskGB              int
 	}{
-		Images: images, Scripts: []string{guest.Base(basePackages, certificates), guest.InstallClaude("", ""), guest.Lean(staticNet())},
+		Images: images, Scripts: []string{guest.Base(basePackages, certificates, need9p()), guest.InstallClaude("", ""), guest.Lean(staticNet())},
 		Arch: lima.Arch(), Driver: lima.Driver(runtime.GOOS), User: lima.GuestUser, Home: lima.GuestHome, UID: lima.GuestUID(), DiskGB: diskGB,
 	}
 	for _, image := range images {
@@ -267,6 +267,9 @@ func shareForBuild() string {
 // staticNet says whether the guest's addresses are known beforehand.
 func staticNet() bool { return lima.Driver(runtime.GOOS) == "qemu" }
 
+// need9p says whether folders are shared over 9p: by QEMU, and it is the only one that keeps the guest to them.
+func need9p() bool { return !lima.AppleVirtiofs() }
+
 // buildBase makes the base layer. Its steps, read from top to bottom, are what the layer is.
 func (b *Builder) buildBase(ctx context.Context, vm string, spec Spec, record *Record) error {
 	steps := []struct {
@@ -291,7 +294,7 @@ func (b *Builder) buildBase(ctx context.Context, vm string, spec Spec, record *R
 			defer cancel()
 			return booting.AwaitSSH(ctx, guest.Ready) // an image of our own says when; for others limactl does
 		}},
-		{"installing base packages", func() error { return b.asRoot(ctx, vm, guest.Base(basePackages, spec.Certificates)) }},
+		{"installing base packages", func() error { return b.asRoot(ctx, vm, guest.Base(basePackages, spec.Certificates, need9p())) }},
 		{"installing Claude Code " + spec.Claude.Version, func() error { return b.installClaude(ctx, vm, spec.Claude) }},
 		{"making its next boots short", func() error { return b.makeLean(ctx, vm, record) }},
 		{"stopping it", func() error { return b.seal(ctx, vm, record) }},

@@ -6,6 +6,11 @@
 # KERNEL, ROOT  the kernel's version and the disk to boot from, where they are not those that run now
 set -euo pipefail
 kernel=${KERNEL:-$(uname -r)}
+if ! modprobe -S "$kernel" -qn 9p; then # unless another one knows how to share folders
+	for other in /lib/modules/*; do
+		if modprobe -S "${other##*/}" -qn 9p; then kernel=${other##*/}; fi
+	done
+fi
 root=${ROOT:-$(findmnt -no SOURCE /)}
 
 # cloud-init has done its work. Lima gives every boot a new instance id, and it would do all of it again.
