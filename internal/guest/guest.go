@@ -118,6 +118,9 @@ func Lean(staticNet bool) string {
 	return render("lean.sh", one("STATIC_NET", flag(staticNet)))
 }
 
+// Seal returns the script that takes a VM's identity from its disk before it is copied. It runs as root.
+func Seal() string { return render("seal.sh") }
+
 // The places in a lean guest where it keeps what it is to be booted with.
 const (
 	KernelFile  = "/boot/claude-vm-vmlinuz"

@@ -176,6 +176,9 @@ func (b *Builder) customization(vm string, spec Spec) addition {
 
 // seal stops an instance and makes its disk one that others can stand on.
 func (b *Builder) seal(ctx context.Context, vm string, record *Record) error {
+	if err := b.asRoot(ctx, vm, guest.Seal()); err != nil {
+		return err
+	}
 	if err := b.Lima.Stop(ctx, vm); err != nil {
 		return err
 	}
@@ -237,7 +240,7 @@ func fingerprint(images []lima.Image, certificates []string, diskGB int) (string
 		Arch, Driver, User, Home string
 		UID, DiskGB              int
 	}{
-		Images: images, Scripts: []string{guest.Base(basePackages, certificates, need9p()), guest.InstallClaude("", ""), guest.Lean(staticNet())},
+		Images: images, Scripts: []string{guest.Base(basePackages, certificates, need9p()), guest.InstallClaude("", ""), guest.Lean(staticNet()), guest.Seal()},
 		Arch: lima.Arch(), Driver: lima.Driver(runtime.GOOS), User: lima.GuestUser, Home: lima.GuestHome, UID: lima.GuestUID(), DiskGB: diskGB,
 	}
 	for _, image := range images {

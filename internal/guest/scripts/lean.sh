@@ -16,9 +16,6 @@ root=${ROOT:-$(findmnt -no SOURCE /)}
 # cloud-init has done its work. Lima gives every boot a new instance id, and it would do all of it again.
 mkdir -p /etc/cloud
 touch /etc/cloud/cloud-init.disabled
-# A copy of this machine gets an identity of its own at its first boot.
-: >/etc/machine-id
-rm -f /var/lib/systemd/random-seed
 # The project of someone who works as root lies below /root, and there the shared folder is mounted.
 chmod 711 /root
 
