@@ -14,6 +14,7 @@ import (
 
 	"github.com/themouette/claude-vm/internal/claude"
 	"github.com/themouette/claude-vm/internal/config"
+	"github.com/themouette/claude-vm/internal/guard"
 	"github.com/themouette/claude-vm/internal/lima"
 	"github.com/themouette/claude-vm/internal/proc"
 	"github.com/themouette/claude-vm/internal/project"
@@ -39,7 +40,7 @@ func (a *app) keepSpareCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			runner := session.Runner{Store: store, UI: a.ui}
+			runner := session.Runner{Store: store, UI: a.ui, Standby: session.Standby{Watch: a.watchSpare}}
 			return runner.Keep(cmd.Context(), ordered)
 		},
 	}
@@ -48,8 +49,17 @@ func (a *app) keepSpareCommand() *cobra.Command {
 // runner runs the sessions that a configuration describes.
 func (a *app) runner(store template.Store, cfg *config.Config) session.Runner {
 	return session.Runner{Store: store, UI: a.ui, Standby: session.Standby{
-		Count: standbyCount(cfg, store.Lima.Accel), TTL: cfg.Standby.TTL, MemoryGB: cfg.Standby.MemoryGB, Spawn: a.spawnKeeper,
+		Count: standbyCount(cfg, store.Lima.Accel), TTL: cfg.Standby.TTL, MemoryGB: cfg.Standby.MemoryGB,
+		Spawn: func(order []byte) error { return a.spawnKeeper(order, guardMode+"="+cfg.Guard.Git) },
 	}}
+}
+
+// guardMode tells a keeper how the project's git data is guarded.
+const guardMode = "CLAUDE_VM_GUARD_GIT"
+
+// watchSpare guards the project's git data while a spare boots. What was put back stands in the keepers' log.
+func (a *app) watchSpare(ctx context.Context, p *project.Project) (end func(), err error) {
+	return a.watchGit(ctx, p, proc.Getenv(a.Env, guardMode), (*guard.Watch).Yield)
 }
 
 // standbyCount is how many spares to keep. Where software does the processor's work a boot is half a minute of a whole
@@ -95,7 +105,7 @@ const maxKeeperLog = 1 << 20
 
 // spawnKeeper starts a keeper. It holds nothing of ours: neither the terminal, nor the pipes that we write to, nor the
 // folder that we are in; and what is secret among our variables is not for it.
-func (a *app) spawnKeeper(order []byte) error {
+func (a *app) spawnKeeper(order []byte, env ...string) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
@@ -117,11 +127,11 @@ func (a *app) spawnKeeper(order []byte) error {
 	}
 	defer read.Close()
 	defer write.Close()
-	env := slices.DeleteFunc(slices.Clone(a.Env), func(v string) bool {
+	env = append(slices.DeleteFunc(slices.Clone(a.Env), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
 		return slices.Contains(claude.LoginSecrets(), name)
-	})
-	err = proc.Detach(proc.Cmd{Argv: []string{self, keepSpare}, Env: append(env, "CLAUDE_VM_HOME="+folder), Dir: "/"}, read, log, log)
+	}), append(env, "CLAUDE_VM_HOME="+folder)...)
+	err = proc.Detach(proc.Cmd{Argv: []string{self, keepSpare}, Env: env, Dir: "/"}, read, log, log)
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/themouette/claude-vm/internal/guest"
 	"github.com/themouette/claude-vm/internal/host"
 	"github.com/themouette/claude-vm/internal/lima"
+	"github.com/themouette/claude-vm/internal/project"
 	"github.com/themouette/claude-vm/internal/state"
 	"github.com/themouette/claude-vm/internal/template"
 )
@@ -129,7 +130,7 @@ func (r *Runner) keep(ctx context.Context, o order, spare *vm, record template.R
 	booting, stop := context.WithCancel(ctx)
 	go r.Lima.TrimConsoles(booting, spare.name)
 	booted := make(chan error, 1)
-	go func() { booted <- r.bootSpare(booting, spare, machine, preparation(o.Shape, record)) }()
+	go func() { booted <- r.bootSpare(booting, spare, o.Shape.Project, machine, preparation(o.Shape, record)) }()
 	defer func() {
 		stop()
 		if booted != nil {
@@ -247,10 +248,18 @@ func (r *Runner) fitting(ctx context.Context, s Shape) (template.Record, string,
 	return own, fits, err
 }
 
-// bootSpare boots a spare and starts the shells in it one of which is to be a session's.
-func (r *Runner) bootSpare(ctx context.Context, spare *vm, machine lima.Machine, p guest.Preparation) error {
+// bootSpare boots a spare and starts the shells in it one of which is to be a session's. Then it is paused: it costs no processor
+// time, and what setup scripts may have installed in it does nothing to the project while nobody watches.
+func (r *Runner) bootSpare(ctx context.Context, spare *vm, project *project.Project, machine lima.Machine, p guest.Preparation) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, readyTime, fmt.Errorf("it was not ready after %v", readyTime))
 	defer cancel()
+	if r.Standby.Watch != nil {
+		unwatch, err := r.Standby.Watch(ctx, project)
+		if err != nil {
+			return err
+		}
+		defer unwatch()
+	}
 	err := r.Boot(ctx, spare.name, machine, p)
 	if err == nil {
 		spare.waiting, err = r.Lima.Await(spare.name, guest.Await())
@@ -260,6 +269,9 @@ func (r *Runner) bootSpare(ctx context.Context, spare *vm, machine lima.Machine,
 	}
 	if err == nil {
 		spare.terminal, err = r.Lima.AwaitTerminal(ctx, spare.name, guest.AwaitTerminal())
+	}
+	if err == nil {
+		spare.paused, err = r.Lima.Pause(ctx, spare.name)
 	}
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
@@ -324,9 +336,12 @@ func listen(path string) (asked <-chan visitor, closeDoor func(), err error) {
 	}, nil
 }
 
-// handOver gives the VM to whoever claims it, and says whether it has arrived. Until the other side has said so, or has gone
+// handOver wakes the VM and gives it to whoever claims it, and says whether it has arrived. Until the other side has said so, or has gone
 // away, nobody can know: there is no deadline.
 func (v *vm) handOver(to *net.UnixConn) (arrived bool) {
+	if v.paused.Resume() != nil {
+		return false
+	}
 	files := []int{int(v.owner.File().Fd())}
 	for _, file := range slices.Concat(v.waiting.Files(), v.terminal.Files()) {
 		files = append(files, int(file.Fd()))

@@ -227,6 +227,7 @@ type vm struct {
 	// the session.
 	waiting  *lima.Waiting
 	terminal *lima.Terminal
+	paused   lima.Paused // while it is a spare
 }
 
 // own makes the name of a VM ours. Whoever finds the VM without this lock knows that its owner is gone.
