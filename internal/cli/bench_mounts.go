@@ -59,7 +59,11 @@ func (a *app) benchMounts(ctx context.Context, store template.Store, p *project.
 	if err := a.table(header, rows); err != nil {
 		return err
 	}
-	return a.print("vm.mount_type = \"auto\" is %s here\n", record.ShareType("auto"))
+	kind, err := record.ShareType("auto")
+	if err != nil {
+		return err
+	}
+	return a.print("vm.mount_type = \"auto\" is %s here\n", kind)
 }
 
 type figure struct {

@@ -162,6 +162,7 @@ func knownErrors() []knownError {
 		{lima.ErrNoQEMU, codeHost, "install QEMU: " + host.installQEMU()},
 		{lima.ErrHome, codeHost, "choose a short folder, such as: export CLAUDE_VM_HOME=/var/tmp/cvm"},
 		{lima.ErrNoImage, codeHost, "--image takes a Lima template (template:debian-13), a disk image, or a folder made by `make image`"},
+		{template.ErrNoShare, codeHost, "use an image whose kernel has 9p; vm.mount_type = \"reverse-sshfs\" in your own ~/.claude-vm.toml gives VMs all files of your account"},
 		{tool.ErrVersion, codeUsage, "leave the version out for the one that there is"},
 		{git.ErrNotInstalled, codeHost, "install git"},
 		{forward.ErrNoSSHAgent, codeHost, "start one and give it your keys: eval \"$(ssh-agent)\" && ssh-add"},

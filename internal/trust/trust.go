@@ -80,7 +80,7 @@ func (r *Review) Refused() []Request {
 // host than the ranges of the configuration allow. A key that is not named here, a new one for instance, is asked about.
 func inside(key string) bool {
 	switch key {
-	case "vm.disk", "vm.memory", "vm.cpus", "vm.accel", "vm.mount_type",
+	case "vm.disk", "vm.memory", "vm.cpus", "vm.accel",
 		"packages.system", "defaults.claude_args", "claude.version", "claude.source", "standby.count", "standby.ttl", "standby.memory_limit":
 		return true
 	case "tools.gpg":
@@ -110,6 +110,10 @@ func (r *Review) setting(s config.Setting, theirs bool) {
 	case "network.allow":
 		if theirs {
 			r.ask(s.Origin, "that the VM reaches %s, of this computer and its network (network.allow)", s.Value)
+		}
+	case "vm.mount_type":
+		if theirs && s.Value == "reverse-sshfs" {
+			r.refuse(s.Origin, "it gives the VM all files of your account", "vm.mount_type = %q", s.Value)
 		}
 	case "guard.git":
 		if theirs && s.Value != "restore" {

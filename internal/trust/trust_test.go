@@ -101,6 +101,9 @@ func TestExamine(t *testing.T) {
 		{name: "an authority", project: `vm.ca_certificates = ["ca.pem"]`, want: []string{`vm.ca_certificates = "HOME/proj/ca.pem"`}},
 		{name: "this computer", project: `network.allow = ["localhost:5432"]`, want: []string{"that the VM reaches localhost:5432, of this computer and its network (network.allow)"}},
 		{name: "what the user reaches too", project: `network.allow = ["localhost:5432"]`, global: `network.allow = ["localhost:5432", "10.0.0.0/8"]`},
+		{name: "all files by a way to share some", project: `vm.mount_type = "reverse-sshfs"`, want: []string{`!vm.mount_type = "reverse-sshfs"`}},
+		{name: "as the user", project: `vm.mount_type = "reverse-sshfs"`, global: `vm.mount_type = "reverse-sshfs"`},
+		{name: "another way to share", project: `vm.mount_type = "virtiofs"`},
 		{name: "no guard", project: `guard.git = "off"`, want: []string{`guard.git = "off"`}},
 		{name: "less guard", project: `guard.git = "warn"`, global: `guard.git = "restore"`, want: []string{`guard.git = "warn"`}},
 		{name: "more guard", project: `guard.git = "warn"`, global: `guard.git = "off"`},
@@ -132,7 +135,7 @@ func TestExamine(t *testing.T) {
 // TestEveryKeyIsDecidedOn fails when a key is new, until somebody has said whether a project may set it without a question.
 func TestEveryKeyIsDecidedOn(t *testing.T) {
 	t.Parallel()
-	asks := []string{"vm.image", "vm.proxy", "vm.ca_certificates", "network.allow", "claude.share", "tools.gpg", "setup.scripts", "setup.mounts", "runtime.scripts", "mounts", "ports", "guard.git", "update.check", "phase.setup", "phase.runtime"}
+	asks := []string{"vm.image", "vm.mount_type", "vm.proxy", "vm.ca_certificates", "network.allow", "claude.share", "tools.gpg", "setup.scripts", "setup.mounts", "runtime.scripts", "mounts", "ports", "guard.git", "update.check", "phase.setup", "phase.runtime"}
 	for _, key := range config.Keys() {
 		if inside(key) == slices.Contains(asks, key) {
 			t.Errorf("%s: inside says %v; what it does to the host has to be decided, here and there", key, inside(key))
