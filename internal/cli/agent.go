@@ -136,7 +136,7 @@ func (a *app) ensureTemplate(ctx context.Context, store template.Store, p *proje
 
 // sessionSpec says what a session is to be.
 func (a *app) sessionSpec(p *project.Project, cfg *config.Config, asked *trust.Review, command guest.Session) (session.Spec, error) {
-	mounts, err := a.mounts(p, cfg)
+	mounts, err := a.mounts(p, cfg, asked)
 	if err != nil {
 		return session.Spec{}, err
 	}
@@ -201,7 +201,7 @@ func label(command guest.Session) string {
 
 // mounts returns the folders that a session sees: the project, what git needs of it elsewhere, Claude's conversations
 // about it, and what the user asked for.
-func (a *app) mounts(p *project.Project, cfg *config.Config) ([]mount.Mount, error) {
+func (a *app) mounts(p *project.Project, cfg *config.Config, asked *trust.Review) ([]mount.Mount, error) {
 	base := []mount.Mount{{Host: p.Root, Guest: p.Root, Writable: true, Origin: "the project"}}
 	for _, dir := range p.GitDirs {
 		base = append(base, mount.Mount{Host: dir, Guest: dir, Writable: true, Origin: "the project's git data"})
@@ -212,6 +212,10 @@ func (a *app) mounts(p *project.Project, cfg *config.Config) ([]mount.Mount, err
 		if err := os.MkdirAll(host, 0o700); err != nil {
 			return nil, err
 		}
+		host, err := filepath.EvalSymlinks(host)
+		if err != nil {
+			return nil, err
+		}
 		base = append(base, mount.Mount{
 			Host: host, Guest: lima.GuestHome + "/.claude/projects/" + name, Writable: true, Origin: "Claude's conversations",
 		})
@@ -220,7 +224,11 @@ func (a *app) mounts(p *project.Project, cfg *config.Config) ([]mount.Mount, err
 	if err != nil {
 		return nil, err
 	}
-	return mount.Resolve(base, added...)
+	mounts, err := mount.Resolve(base, added...)
+	if err != nil {
+		return nil, err
+	}
+	return mounts, asked.Saw(mounts, base...)
 }
 
 // addedMounts returns the mounts of the configuration files and of the command line, a list for each, the farthest first.

@@ -148,6 +148,7 @@ const noSpaceHint = "free some, remove templates with claude-vm clean-all, or mo
 func knownErrors() []knownError {
 	host := thisSystem(runtime.GOOS)
 	return []knownError{
+		{trust.ErrExchanged, codeRefused, "something that runs may be at it, another session for instance; look at the folder, and try again"},
 		{errStateExposed, codeRefused, "choose another folder with CLAUDE_VM_HOME"},
 		{state.ErrForeign, codeRefused, "take the others' right to write away (chmod go-w), or choose another folder with CLAUDE_VM_HOME"},
 		{state.ErrFolder, codeHost, "choose a folder of your own with CLAUDE_VM_HOME"},

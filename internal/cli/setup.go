@@ -76,7 +76,7 @@ run.`,
 			if err != nil {
 				return err
 			}
-			a.prepareFirst(store, p, cfg)
+			a.prepareFirst(store, p, cfg, asked)
 			if err := a.print("project  %s\ntemplate %s\n", ui.Sanitize(p.Main), entry.Name); err != nil {
 				return err
 			}
@@ -105,6 +105,9 @@ func (a *app) templateSpec(p *project.Project, cfg *config.Config, asked *trust.
 		return spec, err
 	}
 	if spec.Mounts, err = mount.Resolve(nil, mounts...); err != nil {
+		return spec, err
+	}
+	if err := asked.Saw(spec.Mounts); err != nil {
 		return spec, err
 	}
 	spec.Scripts, err = a.setupScripts(p, cfg, asked)

@@ -18,6 +18,7 @@ import (
 	"strings"
 
 	"github.com/themouette/claude-vm/internal/config"
+	"github.com/themouette/claude-vm/internal/mount"
 )
 
 // Place is where a project lies. All paths are absolute, Root and Dir free of symbolic links.
@@ -40,6 +41,7 @@ type Review struct {
 	Requests []Request
 
 	place    Place
+	folders  []mount.Mount      // outside of the project, as they were when they were looked at
 	contents map[string]content // of scripts, by the path that names them
 }
 
@@ -179,6 +181,7 @@ func (r *Review) mount(s config.Setting, theirs bool) {
 	if err != nil || within(r.place.Root, target) {
 		return // one that is missing is an error before anything starts
 	}
+	r.folders = append(r.folders, mount.Mount{Host: target, Writable: s.Field("writable")[0] == "true", Origin: s.Origin.String()})
 	if !theirs && !Holds(r.place.Root, named) {
 		return
 	}
@@ -195,6 +198,23 @@ func (r *Review) mount(s config.Setting, theirs bool) {
 		return
 	}
 	r.ask(s.Origin, "%s", what)
+}
+
+// ErrExchanged is a path that leads elsewhere than it did when it was looked at.
+var ErrExchanged = errors.New("something else lies there than a moment ago")
+
+// Saw makes sure that mounts, whose host paths are free of symbolic links, are what the review has looked at: a session could
+// have exchanged a folder for a link meanwhile. Those of base have its path and are not the project's to say.
+func (r *Review) Saw(mounts []mount.Mount, base ...mount.Mount) error {
+	known := slices.Concat(r.folders, base)
+	for _, m := range mounts {
+		if !within(r.place.Root, m.Host) && !slices.ContainsFunc(known, func(k mount.Mount) bool {
+			return k.Host == m.Host && k.Writable == m.Writable && k.Origin == m.Origin
+		}) {
+			return fmt.Errorf("the folder %s (%s): %w", m.Host, m.Origin, ErrExchanged)
+		}
+	}
+	return nil
 }
 
 // within says whether a path is a folder or lies in it, by their names.
