@@ -82,7 +82,7 @@ func (a *app) benchMount(ctx context.Context, store template.Store, cfg *config.
 		return nil, err
 	}
 	const point = lima.GuestHome + "/claude-vm-bench"
-	spec, err := a.sessionSpec(p, cfg, asked, guest.Session{Mode: guest.Line, Command: []string{guest.BenchMount(point, benchFiles, benchMB)}})
+	spec, _, err := a.sessionSpec(p, cfg, asked, guest.Session{Mode: guest.Line, Command: []string{guest.BenchMount(point, benchFiles, benchMB)}})
 	if err != nil {
 		return nil, err
 	}

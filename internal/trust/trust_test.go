@@ -186,13 +186,24 @@ func TestLinksDoNotLeadOut(t *testing.T) {
 func TestReadFile(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	if err := os.Symlink("../start", filepath.Join(w.root, "out")); err != nil {
+	for name, target := range map[string]string{"proj/out": "../start", "in": "proj/start", "pipe": "proj/pipe"} {
+		if err := os.Symlink(target, filepath.Join(w.home, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := syscall.Mkfifo(filepath.Join(w.root, "pipe"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for path, want := range map[string]string{"proj/start": "echo inside\n", "start": "echo start\n", "proj/out": ""} {
-		text, err := ReadFile(w.root, filepath.Join(w.home, path))
+	for path, want := range map[string]string{
+		"proj/start": "echo inside\n", "start": "echo start\n", "in": "echo inside\n", "proj/out": "", "proj/pipe": "", "pipe": "",
+	} {
+		path = filepath.Join(w.home, path)
+		text, err := ReadFile(w.root, path)
 		if string(text) != want || (err == nil) != (want != "") {
 			t.Errorf("%s: %q, %v", path, text, err)
+		}
+		if inside := path != filepath.Join(w.home, "start"); InProject(w.root, path) != inside {
+			t.Errorf("%s lies in the project: %v", path, !inside)
 		}
 	}
 }
