@@ -149,6 +149,7 @@ func knownErrors() []knownError {
 	host := thisSystem(runtime.GOOS)
 	return []knownError{
 		{trust.ErrExchanged, codeRefused, "something that runs may be at it, another session for instance; look at the folder, and try again"},
+		{trust.ErrState, codeRefused, "share a folder beside it, or choose another one for claude-vm's own with CLAUDE_VM_HOME"},
 		{errStateExposed, codeRefused, "choose another folder with CLAUDE_VM_HOME"},
 		{state.ErrForeign, codeRefused, "take the others' right to write away (chmod go-w), or choose another folder with CLAUDE_VM_HOME"},
 		{state.ErrFolder, codeHost, "choose a folder of your own with CLAUDE_VM_HOME"},

@@ -200,18 +200,32 @@ func (r *Review) mount(s config.Setting, theirs bool) {
 	r.ask(s.Origin, "%s", what)
 }
 
-// ErrExchanged is a path that leads elsewhere than it did when it was looked at.
-var ErrExchanged = errors.New("something else lies there than a moment ago")
+var (
+	// ErrExchanged is a path that leads elsewhere than it did when it was looked at.
+	ErrExchanged = errors.New("something else lies there than a moment ago")
+	// ErrState is a folder with our own in it, where consents and the login lie, or one in that: no VM sees it, whoever asks.
+	ErrState = errors.New("claude-vm's own folder is shared with no VM")
+)
 
 // Saw makes sure that mounts, whose host paths are free of symbolic links, are what the review has looked at: a session could
 // have exchanged a folder for a link meanwhile. Those of base have its path and are not the project's to say.
 func (r *Review) Saw(mounts []mount.Mount, base ...mount.Mount) error {
-	known := slices.Concat(r.folders, base)
+	state, err := filepath.EvalSymlinks(r.place.State)
+	if err != nil {
+		state = r.place.State // there is none yet
+	}
 	for _, m := range mounts {
-		if !within(r.place.Root, m.Host) && !slices.ContainsFunc(known, func(k mount.Mount) bool {
-			return k.Host == m.Host && k.Writable == m.Writable && k.Origin == m.Origin
-		}) {
-			return fmt.Errorf("the folder %s (%s): %w", m.Host, m.Origin, ErrExchanged)
+		same := func(k mount.Mount) bool { return k.Host == m.Host && k.Writable == m.Writable && k.Origin == m.Origin }
+		var wrong error
+		switch {
+		case slices.ContainsFunc(base, same):
+		case Holds(m.Host, state) || Holds(state, m.Host):
+			wrong = ErrState
+		case !within(r.place.Root, m.Host) && !slices.ContainsFunc(r.folders, same):
+			wrong = ErrExchanged
+		}
+		if wrong != nil {
+			return fmt.Errorf("the folder %s (%s): %w", m.Host, m.Origin, wrong)
 		}
 	}
 	return nil
