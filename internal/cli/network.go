@@ -9,6 +9,7 @@ import (
 	"github.com/themouette/claude-vm/internal/network"
 	"github.com/themouette/claude-vm/internal/npm"
 	"github.com/themouette/claude-vm/internal/project"
+	"github.com/themouette/claude-vm/internal/trust"
 	"github.com/themouette/claude-vm/internal/wall"
 )
 
@@ -81,10 +82,10 @@ func withoutProject(cfg *config.Config) *config.Config {
 }
 
 // certificates returns those of the authorities that the guest is to trust.
-func certificates(cfg *config.Config) ([]string, error) {
+func certificates(cfg *config.Config, asked *trust.Review) ([]string, error) {
 	var paths []string
 	for _, item := range cfg.VM.CACertificates {
 		paths = append(paths, item.Value)
 	}
-	return network.Certificates(paths)
+	return network.Certificates(paths, asked.Certificates)
 }

@@ -98,7 +98,7 @@ func (a *app) templateSpec(p *project.Project, cfg *config.Config, asked *trust.
 	for _, item := range cfg.Packages.System {
 		spec.Packages = append(spec.Packages, item.Value)
 	}
-	if spec.Certificates, err = certificates(cfg); err != nil {
+	if spec.Certificates, err = certificates(cfg, asked); err != nil {
 		return spec, err
 	}
 	if spec.Tools, err = tools(cfg); err != nil {

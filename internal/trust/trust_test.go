@@ -94,11 +94,16 @@ func TestExamine(t *testing.T) {
 		{name: "no gpg", project: "tools.gpg = false", global: "tools.gpg = true"},
 		{name: "gpg as the user", project: "tools.gpg = true", global: "tools.gpg = true"},
 		{name: "ports", project: "ports = [{ host = 1, guest = 2 }]", want: []string{"the VM's port 2 as 127.0.0.1:1"}},
-		{name: "an image", project: `vm.image = "../image"`, want: []string{`vm.image = "HOME/image"`}},
+		{name: "an image", project: `vm.image = "../image"`, want: []string{`vm.image = "HOME/image", state `}},
+		{name: "an image that a VM can write", project: `vm.image = "./image"`, want: []string{`!vm.image = "HOME/proj/image"`}},
+		{name: "keys as an image", project: `vm.image = "~/.ssh/config"`, want: []string{`!vm.image = "HOME/.ssh/config"`}},
+		{name: "an authority that is not there", project: `vm.ca_certificates = ["none.pem"]`},
+		{name: "an authority of the user's", project: `vm.ca_certificates = ["../start"]`, want: []string{"trust in the certificates of HOME/start, sha256 "}},
+		{name: "a key as an authority", project: `vm.ca_certificates = ["~/.ssh/config"]`, want: []string{"!trust in the certificates of HOME/.ssh/config"}},
 		{name: "the image that is taken anyway", project: `vm.image = "template:debian-13"`},
 		{name: "no proxies", project: `vm.proxy = "none"`},
 		{name: "proxies all the same", project: `vm.proxy = "host"`, global: `vm.proxy = "none"`, want: []string{"the proxies of your environment (vm.proxy)"}},
-		{name: "an authority", project: `vm.ca_certificates = ["ca.pem"]`, want: []string{`vm.ca_certificates = "HOME/proj/ca.pem"`}},
+		{name: "an authority", project: `vm.ca_certificates = ["start"]`, want: []string{"trust in the certificates of HOME/proj/start, sha256 "}},
 		{name: "this computer", project: `network.allow = ["localhost:5432"]`, want: []string{"that the VM reaches localhost:5432, of this computer and its network (network.allow)"}},
 		{name: "what the user reaches too", project: `network.allow = ["localhost:5432"]`, global: `network.allow = ["localhost:5432", "10.0.0.0/8"]`},
 		{name: "all files by a way to share some", project: `vm.mount_type = "reverse-sshfs"`, want: []string{`!vm.mount_type = "reverse-sshfs"`}},
@@ -118,6 +123,10 @@ func TestExamine(t *testing.T) {
 				what := strings.ReplaceAll(q.What, w.home, "HOME")
 				if what, sum, ok := strings.Cut(what, "sha256 "); ok && len(sum) == 32 {
 					got = append(got, what+"sha256 ")
+					continue
+				}
+				if what, sum, ok := strings.Cut(what, "state "); ok && len(sum) == 32 {
+					got = append(got, what+"state ")
 					continue
 				}
 				if q.Refused != "" {
@@ -246,6 +255,41 @@ func TestConsent(t *testing.T) {
 	}
 	if found, err := w.store.Revoke(w.root); !found || err != nil {
 		t.Errorf("revoke: %v, %v", found, err)
+	}
+}
+
+// A consent to an image or to certificates is one to what they are.
+func TestConsentIsToWhatIsThere(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	if err := os.Mkdir(filepath.Join(w.home, "image"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct{ project, file string }{
+		{`vm.image = "~/disk"`, "disk"},
+		{`vm.image = "~/image"`, "image/disk.qcow2"},
+		{`vm.ca_certificates = ["./ca.pem"]`, "proj/ca.pem"},
+	} {
+		w.write(test.file, "one")
+		if err := w.store.Agree(w.root, w.examine(test.project, ""), time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		if !w.store.Read(w.root).Covers(w.examine(test.project, "")) {
+			t.Errorf("%s: asked again", test.project)
+		}
+		w.write(test.file, "another")
+		if w.store.Read(w.root).Covers(w.examine(test.project, "")) {
+			t.Errorf("%s: another content is covered", test.project)
+		}
+	}
+	if err := os.Remove(filepath.Join(w.root, "ca.pem")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("../.ssh/config", filepath.Join(w.root, "ca.pem")); err != nil {
+		t.Fatal(err)
+	}
+	if r := w.examine("", `vm.ca_certificates = ["proj/ca.pem"]`); len(r.Refused()) != 1 {
+		t.Errorf("a link out of the project is followed: %+v", r.Requests)
 	}
 }
 
