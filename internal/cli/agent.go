@@ -58,14 +58,14 @@ func (a *app) runSession(ctx context.Context, command func(*config.Config) guest
 	if err != nil {
 		return err
 	}
-	spec, err := a.sessionSpec(p, cfg, asked, command(cfg))
+	spec, named, err := a.sessionSpec(p, cfg, asked, command(cfg))
 	if err != nil {
 		return err
 	}
 	if err := a.lendAgents(ctx, p, cfg, &spec); err != nil {
 		return err
 	}
-	store, err := a.machines(ctx, cfg, spec.Command.Env...)
+	store, err := a.machines(ctx, cfg, named...)
 	if err != nil {
 		return err
 	}
@@ -134,30 +134,32 @@ func (a *app) ensureTemplate(ctx context.Context, store template.Store, p *proje
 	return err
 }
 
-// sessionSpec says what a session is to be.
-func (a *app) sessionSpec(p *project.Project, cfg *config.Config, asked *trust.Review, command guest.Session) (session.Spec, error) {
-	mounts, err := a.mounts(p, cfg)
+// sessionSpec says what a session is to be. The variables named are those of the session whose addresses it may reach.
+func (a *app) sessionSpec(
+	p *project.Project, cfg *config.Config, asked *trust.Review, command guest.Session,
+) (spec session.Spec, named []string, err error) {
+	mounts, err := a.mounts(p, cfg, asked)
 	if err != nil {
-		return session.Spec{}, err
+		return spec, nil, err
 	}
 	command.Home = lima.GuestHome
 	command.Dir = guestPath(mounts, p.Dir)
-	if command.Env, err = a.guestEnv(p, cfg); err != nil {
-		return session.Spec{}, err
+	if command.Env, named, err = a.guestEnv(p, cfg); err != nil {
+		return spec, nil, err
 	}
 	command.Scripts, err = readScripts(asked, []string{filepath.Join(p.Root, runtimeScript)}, cfg.Runtime.Scripts, cfg.Phase.Runtime)
 	if err != nil {
-		return session.Spec{}, err
+		return spec, nil, err
 	}
 	ports, err := a.ports(cfg)
 	if err != nil {
-		return session.Spec{}, err
+		return spec, nil, err
 	}
 	steps, err := a.tellNPM()
 	if err != nil {
-		return session.Spec{}, err
+		return spec, nil, err
 	}
-	spec := session.Spec{
+	spec = session.Spec{
 		Shape: session.Shape{
 			Project: p, Template: p.TemplateName(), Mounts: mounts, MountType: cfg.VM.MountType,
 		},
@@ -184,7 +186,7 @@ func (a *app) sessionSpec(p *project.Project, cfg *config.Config, asked *trust.R
 	if !spec.TTY && isTerminal(a.Stdin) && command.Mode == guest.Exec && command.Command[0] == "claude" {
 		spec.Stdin = nil
 	}
-	return spec, nil
+	return spec, named, nil
 }
 
 // label is what runs, for people: nothing that could be private.
@@ -201,7 +203,7 @@ func label(command guest.Session) string {
 
 // mounts returns the folders that a session sees: the project, what git needs of it elsewhere, Claude's conversations
 // about it, and what the user asked for.
-func (a *app) mounts(p *project.Project, cfg *config.Config) ([]mount.Mount, error) {
+func (a *app) mounts(p *project.Project, cfg *config.Config, asked *trust.Review) ([]mount.Mount, error) {
 	base := []mount.Mount{{Host: p.Root, Guest: p.Root, Writable: true, Origin: "the project"}}
 	for _, dir := range p.GitDirs {
 		base = append(base, mount.Mount{Host: dir, Guest: dir, Writable: true, Origin: "the project's git data"})
@@ -212,6 +214,10 @@ func (a *app) mounts(p *project.Project, cfg *config.Config) ([]mount.Mount, err
 		if err := os.MkdirAll(host, 0o700); err != nil {
 			return nil, err
 		}
+		host, err := filepath.EvalSymlinks(host)
+		if err != nil {
+			return nil, err
+		}
 		base = append(base, mount.Mount{
 			Host: host, Guest: lima.GuestHome + "/.claude/projects/" + name, Writable: true, Origin: "Claude's conversations",
 		})
@@ -220,7 +226,11 @@ func (a *app) mounts(p *project.Project, cfg *config.Config) ([]mount.Mount, err
 	if err != nil {
 		return nil, err
 	}
-	return mount.Resolve(base, added...)
+	mounts, err := mount.Resolve(base, added...)
+	if err != nil {
+		return nil, err
+	}
+	return mounts, asked.Saw(mounts, base...)
 }
 
 // addedMounts returns the mounts of the configuration files and of the command line, a list for each, the farthest first.
@@ -284,42 +294,49 @@ func guestPath(mounts []mount.Mount, path string) string {
 // terminal and which time zone a person sits at.
 var passedOn = append(claude.LoginSecrets(), "ANTHROPIC_BASE_URL", "TERM", "COLORTERM", "LANG", "TZ")
 
-// guestEnv returns the variables that the guest's command gets. What was asked for more closely comes later, and so wins.
-func (a *app) guestEnv(p *project.Project, cfg *config.Config) ([]string, error) {
-	env := a.proxies(cfg)
+// guestEnv returns the variables that the guest's command gets, and those of them that the user has named an address with: a
+// file in the project is written by whoever works there. What was asked for more closely comes later, and so wins.
+func (a *app) guestEnv(p *project.Project, cfg *config.Config) (env, named []string, err error) {
+	add := func(theirs bool, variables ...string) {
+		env = append(env, variables...)
+		if !theirs {
+			named = append(named, variables...)
+		}
+	}
+	add(false, a.proxies(cfg)...)
 	for _, name := range passedOn {
 		if value := proc.Getenv(a.Env, name); value != "" {
-			env = append(env, name+"="+value)
+			add(false, name+"="+value)
 		}
 	}
 	for _, name := range a.flags.inherit {
 		if !envfile.ValidName(name) {
-			return nil, usageError{"claude-vm", fmt.Errorf("--inherit-env: %q cannot be the name of a variable", name)}
+			return nil, nil, usageError{"claude-vm", fmt.Errorf("--inherit-env: %q cannot be the name of a variable", name)}
 		}
 		i := slices.IndexFunc(a.Env, func(v string) bool { return strings.HasPrefix(v, name+"=") })
 		if i < 0 {
-			return nil, usageError{"claude-vm", fmt.Errorf("--inherit-env: the variable %s is not set here", name)}
+			return nil, nil, usageError{"claude-vm", fmt.Errorf("--inherit-env: the variable %s is not set here", name)}
 		}
-		env = append(env, a.Env[i])
+		add(false, a.Env[i])
 	}
 	for _, file := range a.flags.envFiles {
 		text, err := trust.ReadFile(p.Root, a.path(file))
 		if err != nil {
-			return nil, usageError{"claude-vm", fmt.Errorf("--env-file: %w", err)}
+			return nil, nil, usageError{"claude-vm", fmt.Errorf("--env-file: %w", err)}
 		}
 		variables, err := envfile.Parse(string(text))
 		if err != nil {
-			return nil, usageError{"claude-vm", fmt.Errorf("--env-file %s: %w", file, err)}
+			return nil, nil, usageError{"claude-vm", fmt.Errorf("--env-file %s: %w", file, err)}
 		}
-		env = append(env, variables...)
+		add(trust.InProject(p.Root, a.path(file)), variables...)
 	}
 	for _, v := range a.flags.env {
 		if name, _, found := strings.Cut(v, "="); !found || !envfile.ValidName(name) {
-			return nil, usageError{"claude-vm", fmt.Errorf("--env: %q is not NAME=VALUE", v)}
+			return nil, nil, usageError{"claude-vm", fmt.Errorf("--env: %q is not NAME=VALUE", v)}
 		}
-		env = append(env, v)
+		add(false, v)
 	}
-	return env, nil
+	return env, named, nil
 }
 
 // path returns a path of the command line as an absolute one.

@@ -195,7 +195,7 @@ func (a *app) benchSession(ctx context.Context, runner session.Runner, cfg *conf
 		if err != nil {
 			return spec, err
 		}
-		spec, err = a.sessionSpec(p, cfg, asked, guest.Session{Mode: guest.Exec, Command: []string{"uname", "-a"}})
+		spec, _, err = a.sessionSpec(p, cfg, asked, guest.Session{Mode: guest.Exec, Command: []string{"uname", "-a"}})
 		if err == nil {
 			_, err = a.addUser(ctx, runner.Store, p, cfg, &spec)
 		}

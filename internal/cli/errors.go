@@ -148,6 +148,8 @@ const noSpaceHint = "free some, remove templates with claude-vm clean-all, or mo
 func knownErrors() []knownError {
 	host := thisSystem(runtime.GOOS)
 	return []knownError{
+		{trust.ErrExchanged, codeRefused, "something that runs may be at it, another session for instance; look at the folder, and try again"},
+		{trust.ErrState, codeRefused, "share a folder beside it, or choose another one for claude-vm's own with CLAUDE_VM_HOME"},
 		{errStateExposed, codeRefused, "choose another folder with CLAUDE_VM_HOME"},
 		{state.ErrForeign, codeRefused, "take the others' right to write away (chmod go-w), or choose another folder with CLAUDE_VM_HOME"},
 		{state.ErrFolder, codeHost, "choose a folder of your own with CLAUDE_VM_HOME"},
@@ -162,8 +164,10 @@ func knownErrors() []knownError {
 		{lima.ErrNoQEMU, codeHost, "install QEMU: " + host.installQEMU()},
 		{lima.ErrHome, codeHost, "choose a short folder, such as: export CLAUDE_VM_HOME=/var/tmp/cvm"},
 		{lima.ErrNoImage, codeHost, "--image takes a Lima template (template:debian-13), a disk image, or a folder made by `make image`"},
+		{template.ErrNoShare, codeHost, "use an image whose kernel has 9p; vm.mount_type = \"reverse-sshfs\" in your own ~/.claude-vm.toml gives VMs all files of your account"},
 		{tool.ErrVersion, codeUsage, "leave the version out for the one that there is"},
 		{git.ErrNotInstalled, codeHost, "install git"},
+		{git.ErrHangs, codeRefused, "a pipe in the place of .git/config or .git/HEAD makes it wait for ever, and a session can put it there: look at .git"},
 		{forward.ErrNoSSHAgent, codeHost, "start one and give it your keys: eval \"$(ssh-agent)\" && ssh-add"},
 		{forward.ErrNoGPG, codeHost, "install gnupg, or leave the tool gpg out"},
 		{forward.ErrNoGPGAgent, codeHost, "see what it says: gpgconf --launch gpg-agent; its extra-socket must not be switched off in gpg-agent.conf"},

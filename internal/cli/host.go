@@ -111,8 +111,8 @@ func (a *app) checkLima(ctx context.Context, client *lima.Client) error {
 }
 
 // machines returns the instances, ready to start one: QEMU is there, the accelerator is chosen, and what earlier runs left
-// behind is removed. What the variables given, which a guest will have, name as URLs is within its reach.
-func (a *app) machines(ctx context.Context, cfg *config.Config, env ...string) (template.Store, error) {
+// behind is removed. What the user's variables, which a guest will have, name as URLs is within its reach.
+func (a *app) machines(ctx context.Context, cfg *config.Config, named ...string) (template.Store, error) {
 	store, err := a.store(ctx)
 	if err != nil {
 		return store, err
@@ -128,7 +128,7 @@ func (a *app) machines(ctx context.Context, cfg *config.Config, env ...string) (
 		}
 		store.Lima.Accel = accel
 	}
-	if store.Lima.Wall.Rules, err = a.reach(cfg, env); err != nil {
+	if store.Lima.Wall.Rules, err = a.reach(cfg, named); err != nil {
 		return store, err
 	}
 	a.sweep(ctx, store)

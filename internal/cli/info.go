@@ -88,7 +88,7 @@ func (a *app) infoCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			spec, err := a.sessionSpec(p, cfg, review, guest.Session{Mode: guest.Shell})
+			spec, _, err := a.sessionSpec(p, cfg, review, guest.Session{Mode: guest.Shell})
 			if err != nil {
 				return err
 			}

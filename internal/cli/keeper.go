@@ -20,6 +20,7 @@ import (
 	"github.com/themouette/claude-vm/internal/project"
 	"github.com/themouette/claude-vm/internal/session"
 	"github.com/themouette/claude-vm/internal/template"
+	"github.com/themouette/claude-vm/internal/trust"
 )
 
 // keepSpare is the command that session starts as a process of its own.
@@ -73,14 +74,14 @@ func standbyCount(cfg *config.Config, accel lima.Accel) int {
 
 // prepareFirst has a spare made for the first session of a new template, if that has no flags of its own. That none could be
 // made is no failure of the setup.
-func (a *app) prepareFirst(store template.Store, p *project.Project, cfg *config.Config) {
+func (a *app) prepareFirst(store template.Store, p *project.Project, cfg *config.Config, asked *trust.Review) {
 	runner := a.runner(store, cfg)
 	if runner.Standby.Count == 0 {
 		return
 	}
 	plain := *a
 	plain.flags = globalFlags{}
-	mounts, err := plain.mounts(p, cfg)
+	mounts, err := plain.mounts(p, cfg, asked)
 	if err == nil {
 		store.Lima.Wall.Rules, err = plain.sessionReach(p, cfg)
 	}

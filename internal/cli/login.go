@@ -84,14 +84,14 @@ func (a *app) login(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	spec, err := a.sessionSpec(p, cfg, asked, guest.Session{Mode: guest.Exec, Command: append([]string{"claude", "auth", "login"}, args...)})
+	spec, named, err := a.sessionSpec(p, cfg, asked, guest.Session{Mode: guest.Exec, Command: append([]string{"claude", "auth", "login"}, args...)})
 	if err != nil {
 		return err
 	}
 	spec.Mounts, spec.Ports = nil, nil
 	spec.Command.Dir, spec.Command.Scripts = lima.GuestHome, nil
 	spec.Command.Env = slices.DeleteFunc(spec.Command.Env, func(v string) bool { return claude.HasLogin([]string{v}) })
-	store, err := a.machines(ctx, withoutProject(cfg), spec.Command.Env...)
+	store, err := a.machines(ctx, withoutProject(cfg), named...)
 	if err != nil {
 		return err
 	}

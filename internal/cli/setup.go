@@ -76,7 +76,7 @@ run.`,
 			if err != nil {
 				return err
 			}
-			a.prepareFirst(store, p, cfg)
+			a.prepareFirst(store, p, cfg, asked)
 			if err := a.print("project  %s\ntemplate %s\n", ui.Sanitize(p.Main), entry.Name); err != nil {
 				return err
 			}
@@ -98,13 +98,16 @@ func (a *app) templateSpec(p *project.Project, cfg *config.Config, asked *trust.
 	for _, item := range cfg.Packages.System {
 		spec.Packages = append(spec.Packages, item.Value)
 	}
-	if spec.Certificates, err = certificates(cfg); err != nil {
+	if spec.Certificates, err = certificates(cfg, asked); err != nil {
 		return spec, err
 	}
 	if spec.Tools, err = tools(cfg); err != nil {
 		return spec, err
 	}
 	if spec.Mounts, err = mount.Resolve(nil, mounts...); err != nil {
+		return spec, err
+	}
+	if err := asked.Saw(spec.Mounts); err != nil {
 		return spec, err
 	}
 	spec.Scripts, err = a.setupScripts(p, cfg, asked)

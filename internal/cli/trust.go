@@ -96,6 +96,9 @@ func (a *app) agreed(ctx context.Context, p *project.Project, cfg *config.Config
 	if trust.Holds(p.Root, string(a.state())) {
 		return nil, fmt.Errorf("%w: %s", errStateExposed, a.state())
 	}
+	if cfg.VM.MountType == "reverse-sshfs" {
+		a.ui.Warn("vm.mount_type = \"reverse-sshfs\": root in the VM can read and write all files of your account")
+	}
 	review, err := a.review(p, cfg)
 	if err != nil {
 		return nil, err

@@ -304,7 +304,11 @@ func (r *Runner) copyTemplate(ctx context.Context, name string, kind template.Ki
 
 	machine := record.Machine()
 	machine.Mounts, machine.ForwardAgent = s.Mounts, s.ForwardAgent
-	machine.MountType = record.ShareType(s.MountType)
+	if len(s.Mounts) > 0 {
+		if machine.MountType, err = record.ShareType(s.MountType); err != nil {
+			return record, machine, err
+		}
+	}
 	return record, machine, r.Copy(ctx, s.Template, name, machine, record)
 }
 

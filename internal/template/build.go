@@ -56,7 +56,7 @@ type Spec struct {
 	Packages  []string       // Debian packages
 	Scripts   []guest.Script // run in this order, as the guest's user
 	Mounts    []mount.Mount  // shared while the scripts run, and not in sessions
-	MountType string         // how; as a session's
+	MountType string         // how; as a session's, and what tools download likewise
 }
 
 // custom says whether a template is more than its layer.
@@ -135,7 +135,7 @@ func (b *Builder) Refresh(ctx context.Context, name string, release claude.Relea
 	}
 	old := Entry{name, record}
 	record.Claude, record.Created = release.Version, time.Now().UTC()
-	err = b.replace(ctx, name, func(draft string) error { return b.add(ctx, old, draft, &record, b.release(draft, release)) })
+	err = b.replace(ctx, name, func(draft string) error { return b.add(ctx, old, draft, &record, b.release(old, draft, release)) })
 	return Entry{name, record}, err
 }
 

@@ -423,12 +423,14 @@ func TestShareType(t *testing.T) {
 		result string
 	}{
 		{"auto", []string{"9p", "virtiofs"}, "9p"},
-		{"auto", []string{"virtiofs"}, "reverse-sshfs"},
-		{"auto", nil, "reverse-sshfs"},
+		{"auto", []string{"virtiofs"}, ""},
+		{"auto", nil, ""},
+		{"reverse-sshfs", nil, "reverse-sshfs"},
 		{"virtiofs", nil, "virtiofs"},
 	} {
-		if got := (Record{Shares: test.known}).ShareType(test.asked); got != test.result {
-			t.Errorf("%+v: %s", test, got)
+		got, err := (Record{Shares: test.known}).ShareType(test.asked)
+		if got != test.result || errors.Is(err, ErrNoShare) != (test.result == "") {
+			t.Errorf("%+v: %s, %v", test, got, err)
 		}
 	}
 }
