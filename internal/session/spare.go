@@ -40,8 +40,11 @@ type request struct {
 	Claim   string `json:"claim,omitempty"`   // the fingerprint of the session that wants it
 }
 
-// patience is how long a keeper may take to answer a claim. A cold start is the alternative.
-const patience = time.Second
+// How long a keeper may take to answer a claim, and its spare to be made ready. A cold start is the alternative.
+const (
+	patience  = time.Second
+	equipTime = 10 * time.Second
+)
 
 // spareDoor is where a spare's keeper listens.
 func (r *Runner) spareDoor(name string) string { return filepath.Join(r.Lima.Dir(name), "spare.sock") }
@@ -93,17 +96,33 @@ func (r *Runner) claim(ctx context.Context, spec Spec, stop context.CancelCauseF
 		if err != nil {
 			continue // somebody was faster
 		}
-		spare.Kind, spare.Created, spare.Command, spare.PID = template.Session, time.Now().UTC(), spec.Label, os.Getpid()
-		if err := template.WriteRecord(r.Lima, spare.Name, spare.Record); err != nil {
+		err = vm.equip(ctx, spare.Record, spec, stop)
+		if err == nil || ctx.Err() != nil {
+			r.MarkUsed(spec.Template)
 			return vm, err
 		}
-		if err := vm.openDoor(stop); err != nil {
-			return vm, err
-		}
-		r.MarkUsed(spec.Template)
-		return vm, vm.waiting.Do(ctx, guest.Equip(outfit(spec)))
+		r.UI.Warn("a VM that waited was of no use: %v", err)
+		_ = vm.destroy(ctx) // or the next command does; none of the session's scripts has run in it
 	}
 	return nil, nil
+}
+
+// equip makes the VM that was a spare the session's, all but its command.
+func (v *vm) equip(ctx context.Context, record template.Record, spec Spec, stop context.CancelCauseFunc) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, equipTime, fmt.Errorf("it did not react for %v", equipTime))
+	defer cancel()
+	record.Kind, record.Created, record.Command, record.PID = template.Session, time.Now().UTC(), spec.Label, os.Getpid()
+	if err := template.WriteRecord(v.r.Lima, v.name, record); err != nil {
+		return err
+	}
+	if err := v.openDoor(stop); err != nil {
+		return err
+	}
+	err := v.waiting.Do(ctx, guest.Equip(outfit(spec)))
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
 }
 
 // Waiting says whether a spare is ready for sessions of a shape.
