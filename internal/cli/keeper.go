@@ -39,7 +39,7 @@ func (a *app) keepSpareCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			runner := session.Runner{Store: store, UI: a.ui}
+			runner := session.Runner{Store: store, UI: a.ui, Standby: session.Standby{Spawn: a.spawnKeeper}}
 			return runner.Keep(cmd.Context(), ordered)
 		},
 	}

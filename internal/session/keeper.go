@@ -71,13 +71,15 @@ func (r *Runner) prepareNext(s Shape) (wait func()) {
 }
 
 // Keep is the life of a keeper: it makes a spare, unless there are enough or too little memory is left, and keeps it until
-// a start claims it, its time is over, or no session could use it any more.
+// a start claims it, its time is over, or no session could use it any more. If more are wanted, another keeper makes the next
+// when this one's is ready, so that several do not boot at once.
 func (r *Runner) Keep(ctx context.Context, ordered []byte) (err error) {
 	var o order
 	if err := gob.NewDecoder(bytes.NewReader(ordered)).Decode(&o); err != nil {
 		return fmt.Errorf("reading what spare to keep: %w", err)
 	}
 	r.Lima.Accel, r.Lima.Wall.Rules = o.Accel, o.Reach
+	r.Standby.Count, r.Standby.TTL, r.Standby.MemoryGB = o.Count, o.TTL, o.MemoryGB
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)
@@ -160,6 +162,11 @@ func (r *Runner) keep(ctx context.Context, o order, spare *vm, record template.R
 				return failed, nil, err
 			}
 			over = time.After(o.TTL)
+			if reason, err := r.unwanted(ctx, o); err == nil && reason == "" {
+				if err := r.PrepareNext(o.Shape); err != nil {
+					r.note("%s: no keeper for one more: %v", o.Shape.Project.Name(), err)
+				}
+			}
 		case visitor := <-asked:
 			switch {
 			case visitor.Discard:
