@@ -205,6 +205,17 @@ func (r *Runner) beginSpare(ctx context.Context, o order) (*vm, template.Record,
 	return spare, record, machine, err
 }
 
+// overLimit is one reason not to make a spare.
+const overLimit = "all of them together would have too much memory"
+
+// memory is the host's.
+func (r *Runner) memory() (host.Memory, error) {
+	if r.Memory != nil {
+		return r.Memory()
+	}
+	return host.ReadMemory()
+}
+
 // unwanted says why there is no need of, or no room for, one more spare.
 func (r *Runner) unwanted(ctx context.Context, o order) (reason string, err error) {
 	own, fits, err := r.fitting(ctx, o.Shape)
@@ -214,7 +225,7 @@ func (r *Runner) unwanted(ctx context.Context, o order) (reason string, err erro
 	if err != nil {
 		return "", err
 	}
-	memory, err := host.ReadMemory()
+	memory, err := r.memory()
 	if err != nil {
 		return "", err
 	}
@@ -222,11 +233,13 @@ func (r *Runner) unwanted(ctx context.Context, o order) (reason string, err erro
 	if err != nil {
 		return "", err
 	}
+	limited := o.MemoryGB != 0
 	same, together := 0, int64(cmp.Or(o.Shape.MemoryGB, own.MemoryGB))<<30
 	for _, spare := range spares {
 		if !r.Owned(spare.Name) {
 			continue
 		}
+		limited = true // one alone may have more than half of the host's memory, of which it touches little while it waits
 		together += int64(spare.MemoryGB) << 30
 		if spare.Fits == fits {
 			same++
@@ -237,8 +250,8 @@ func (r *Runner) unwanted(ctx context.Context, o order) (reason string, err erro
 		return "there are enough", nil
 	case memory.Available < spareMemory:
 		return string(crowded), nil
-	case together > cmp.Or(int64(o.MemoryGB)<<30, memory.Total/2):
-		return "all of them together would have too much memory", nil
+	case limited && together > cmp.Or(int64(o.MemoryGB)<<30, memory.Total/2):
+		return overLimit, nil
 	}
 	return "", nil
 }
@@ -282,7 +295,7 @@ func (r *Runner) outlook(ctx context.Context, o order, name string, record templ
 	if record.Ready && r.Lima.Status(name) != lima.Running {
 		return failed
 	}
-	if memory, err := host.ReadMemory(); err == nil && memory.Available < spareMemory/2 {
+	if memory, err := r.memory(); err == nil && memory.Available < spareMemory/2 {
 		return crowded
 	}
 	return ""

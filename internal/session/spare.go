@@ -29,7 +29,7 @@ import (
 type Standby struct {
 	Count    int           // spares of each kind; 0: none
 	TTL      time.Duration // how long one waits
-	MemoryGB int           // what all spares together may have, in GiB
+	MemoryGB int           // what all spares together may have, in GiB; 0: half of the host's, or one
 	// Spawn starts a keeper, a process that outlives this one and passes what it reads to Keep.
 	Spawn func(order []byte) error
 }
