@@ -263,7 +263,7 @@ func (r *Runner) fitting(ctx context.Context, s Shape) (template.Record, string,
 		return own, "", err
 	}
 	lock.Unlock()
-	fits, err := r.fingerprint(s, own)
+	fits, err := r.fingerprint(s, own, guest.Digest())
 	return own, fits, err
 }
 

@@ -292,7 +292,7 @@ func (r *Runner) copyTemplate(ctx context.Context, name string, kind template.Ki
 	}
 	defer lock.Unlock()
 	r.MarkUsed(s.Template)
-	if record.Fits, err = r.fingerprint(s, record); err != nil {
+	if record.Fits, err = r.fingerprint(s, record, guest.Digest()); err != nil {
 		return record, lima.Machine{}, err
 	}
 	if s.DiskGB != 0 && s.DiskGB < record.DiskGB {

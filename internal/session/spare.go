@@ -49,8 +49,8 @@ const (
 // spareDoor is where a spare's keeper listens.
 func (r *Runner) spareDoor(name string) string { return filepath.Join(r.Lima.Dir(name), "spare.sock") }
 
-// fingerprint names all that a spare has in common with the sessions that can use it.
-func (r *Runner) fingerprint(s Shape, of template.Record) (string, error) {
+// fingerprint names all that a spare has in common with the sessions that can use it, with the digest of the guest's scripts.
+func (r *Runner) fingerprint(s Shape, of template.Record, scripts string) (string, error) {
 	inputs := struct {
 		Template template.Record
 		Shape    Shape
@@ -59,7 +59,7 @@ func (r *Runner) fingerprint(s Shape, of template.Record) (string, error) {
 		Accel    lima.Accel
 		Reach    []string
 		Scripts  string
-	}{Template: of, Shape: s, Accel: r.Lima.Accel, Reach: r.Lima.Wall.Rules, Scripts: guest.Digest()}
+	}{Template: of, Shape: s, Accel: r.Lima.Accel, Reach: r.Lima.Wall.Rules, Scripts: scripts}
 	for _, m := range s.Mounts {
 		info, err := os.Stat(m.Host)
 		if err != nil {
