@@ -125,10 +125,20 @@ func (v *vm) equip(ctx context.Context, record template.Record, spec Spec, stop 
 	return err
 }
 
-// Waiting says whether a spare is ready for sessions of a shape.
+// ErrNoRoom means that no spare can be made.
+var ErrNoRoom = errors.New("there is no room for a VM that waits")
+
+// Waiting says whether a spare is ready for sessions of a shape. It returns ErrNoRoom if none is there and none will come.
 func (r *Runner) Waiting(ctx context.Context, s Shape) (bool, error) {
 	spares, err := r.fittingSpares(ctx, s)
-	return len(spares) > 0, err
+	if err != nil || len(spares) > 0 {
+		return err == nil, err
+	}
+	reason, err := r.unwanted(ctx, order{Shape: s, Count: r.Standby.Count, MemoryGB: r.Standby.MemoryGB})
+	if err == nil && (reason == string(crowded) || reason == overLimit) {
+		err = fmt.Errorf("%w: %s", ErrNoRoom, reason)
+	}
+	return false, err
 }
 
 // fittingSpares returns the spares that are ready for sessions of a shape.
