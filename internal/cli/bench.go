@@ -116,6 +116,10 @@ func (a *app) bench(ctx context.Context, runs, plainRuns int, plainImage string,
 		one := series{name: kind.name}
 		for range runs {
 			s, size, err := a.benchSession(ctx, runner, cfg, asked, kind.tty)
+			if errors.Is(err, session.ErrNoRoom) {
+				a.ui.Info("no more runs of %q: %v", kind.name, err)
+				break
+			}
 			if err != nil {
 				return err
 			}
@@ -229,10 +233,13 @@ func (a *app) benchSession(ctx context.Context, runner session.Runner, cfg *conf
 	return sample{out.at.Sub(begin), end.Sub(out.at), processorTime() - used}, size, nil
 }
 
-// awaitSpare has a spare made and waits until it is ready.
+// awaitSpare has a spare made and waits until it is ready, or until it is clear that there is no room for one.
 func (a *app) awaitSpare(ctx context.Context, runner session.Runner, shape session.Shape) error {
 	step := a.ui.Step("waiting for a VM that waits")
 	defer step.Fail()
+	if _, err := runner.Waiting(ctx, shape); err != nil {
+		return err
+	}
 	if err := runner.PrepareNext(shape); err != nil {
 		return err
 	}

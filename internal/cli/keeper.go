@@ -41,7 +41,10 @@ func (a *app) keepSpareCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			runner := session.Runner{Store: store, UI: a.ui, Standby: session.Standby{Watch: a.watchSpare}}
+			runner := session.Runner{Store: store, UI: a.ui, Standby: session.Standby{
+				Watch: a.watchSpare,
+				Spawn: func(order []byte) error { return a.spawnKeeper(order) },
+			}}
 			return runner.Keep(cmd.Context(), ordered)
 		},
 	}

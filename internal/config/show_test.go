@@ -108,7 +108,7 @@ continue_on_error = false
 [standby]
 count = 1 # default
 ttl = "30m" # default
-# memory_limit is not set: half of the host's memory
+# memory_limit is not set: half of the host's memory, or one VM
 
 [guard]
 git = "restore" # default

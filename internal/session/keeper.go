@@ -72,13 +72,15 @@ func (r *Runner) prepareNext(s Shape) (wait func()) {
 }
 
 // Keep is the life of a keeper: it makes a spare, unless there are enough or too little memory is left, and keeps it until
-// a start claims it, its time is over, or no session could use it any more.
+// a start claims it, its time is over, or no session could use it any more. If more are wanted, another keeper makes the next
+// when this one's is ready, so that several do not boot at once.
 func (r *Runner) Keep(ctx context.Context, ordered []byte) (err error) {
 	var o order
 	if err := gob.NewDecoder(bytes.NewReader(ordered)).Decode(&o); err != nil {
 		return fmt.Errorf("reading what spare to keep: %w", err)
 	}
 	r.Lima.Accel, r.Lima.Wall.Rules = o.Accel, o.Reach
+	r.Standby.Count, r.Standby.TTL, r.Standby.MemoryGB = o.Count, o.TTL, o.MemoryGB
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)
@@ -161,6 +163,11 @@ func (r *Runner) keep(ctx context.Context, o order, spare *vm, record template.R
 				return failed, nil, err
 			}
 			over = time.After(o.TTL)
+			if reason, err := r.unwanted(ctx, o); err == nil && reason == "" {
+				if err := r.PrepareNext(o.Shape); err != nil {
+					r.note("%s: no keeper for one more: %v", o.Shape.Project.Name(), err)
+				}
+			}
 		case visitor := <-asked:
 			switch {
 			case visitor.Discard:
@@ -199,6 +206,17 @@ func (r *Runner) beginSpare(ctx context.Context, o order) (*vm, template.Record,
 	return spare, record, machine, err
 }
 
+// overLimit is one reason not to make a spare.
+const overLimit = "all of them together would have too much memory"
+
+// memory is the host's.
+func (r *Runner) memory() (host.Memory, error) {
+	if r.Memory != nil {
+		return r.Memory()
+	}
+	return host.ReadMemory()
+}
+
 // unwanted says why there is no need of, or no room for, one more spare.
 func (r *Runner) unwanted(ctx context.Context, o order) (reason string, err error) {
 	own, fits, err := r.fitting(ctx, o.Shape)
@@ -208,7 +226,7 @@ func (r *Runner) unwanted(ctx context.Context, o order) (reason string, err erro
 	if err != nil {
 		return "", err
 	}
-	memory, err := host.ReadMemory()
+	memory, err := r.memory()
 	if err != nil {
 		return "", err
 	}
@@ -216,11 +234,13 @@ func (r *Runner) unwanted(ctx context.Context, o order) (reason string, err erro
 	if err != nil {
 		return "", err
 	}
+	limited := o.MemoryGB != 0
 	same, together := 0, int64(cmp.Or(o.Shape.MemoryGB, own.MemoryGB))<<30
 	for _, spare := range spares {
 		if !r.Owned(spare.Name) {
 			continue
 		}
+		limited = true // one alone may have more than half of the host's memory, of which it touches little while it waits
 		together += int64(spare.MemoryGB) << 30
 		if spare.Fits == fits {
 			same++
@@ -231,8 +251,8 @@ func (r *Runner) unwanted(ctx context.Context, o order) (reason string, err erro
 		return "there are enough", nil
 	case memory.Available < spareMemory:
 		return string(crowded), nil
-	case together > cmp.Or(int64(o.MemoryGB)<<30, memory.Total/2):
-		return "all of them together would have too much memory", nil
+	case limited && together > cmp.Or(int64(o.MemoryGB)<<30, memory.Total/2):
+		return overLimit, nil
 	}
 	return "", nil
 }
@@ -244,7 +264,7 @@ func (r *Runner) fitting(ctx context.Context, s Shape) (template.Record, string,
 		return own, "", err
 	}
 	lock.Unlock()
-	fits, err := r.fingerprint(s, own)
+	fits, err := r.fingerprint(s, own, guest.Digest())
 	return own, fits, err
 }
 
@@ -287,7 +307,7 @@ func (r *Runner) outlook(ctx context.Context, o order, name string, record templ
 	if record.Ready && r.Lima.Status(name) != lima.Running {
 		return failed
 	}
-	if memory, err := host.ReadMemory(); err == nil && memory.Available < spareMemory/2 {
+	if memory, err := r.memory(); err == nil && memory.Available < spareMemory/2 {
 		return crowded
 	}
 	return ""

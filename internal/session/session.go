@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/themouette/claude-vm/internal/guest"
+	"github.com/themouette/claude-vm/internal/host"
 	"github.com/themouette/claude-vm/internal/lima"
 	"github.com/themouette/claude-vm/internal/mount"
 	"github.com/themouette/claude-vm/internal/proc"
@@ -77,6 +78,8 @@ type Runner struct {
 	template.Store
 	UI      *ui.UI
 	Standby Standby // what is kept ready for the next session
+
+	Memory func() (host.Memory, error) // nil: host.ReadMemory
 }
 
 // Run runs a session from its beginning to its end. The code is that of the guest's command; the error says that it never
@@ -290,7 +293,7 @@ func (r *Runner) copyTemplate(ctx context.Context, name string, kind template.Ki
 	}
 	defer lock.Unlock()
 	r.MarkUsed(s.Template)
-	if record.Fits, err = r.fingerprint(s, record); err != nil {
+	if record.Fits, err = r.fingerprint(s, record, guest.Digest()); err != nil {
 		return record, lima.Machine{}, err
 	}
 	if s.DiskGB != 0 && s.DiskGB < record.DiskGB {

@@ -90,6 +90,9 @@ func (b *Builder) Build(ctx context.Context, spec Spec) (Entry, error) {
 		return Entry{}, err
 	}
 
+	if _, err := b.usable(name); err == nil && spec.custom() {
+		b.UI.Info("building the project's part again: what its packages and scripts do may have changed")
+	}
 	record := parent.Record
 	record.Kind, record.Project, record.Created = Template, spec.Project.Main, time.Now().UTC()
 	record.DiskGB, record.MemoryGB, record.CPUs = spec.DiskGB, spec.MemoryGB, spec.CPUs
@@ -232,32 +235,46 @@ func (b *Builder) replace(ctx context.Context, name string, build func(draft str
 
 // fingerprint names everything that goes into a base layer: with the same inputs the same layer serves. The release of
 // Claude Code is not one of them: a newer one goes into a layer of its own.
-func fingerprint(images []lima.Image, certificates []string, diskGB int) (string, error) {
+func fingerprint(images []lima.Image, parts []string, diskGB int) (string, error) {
 	inputs := struct {
 		Images                   []lima.Image
 		Files                    []string
-		Scripts                  []string
+		Parts                    []string
 		Arch, Driver, User, Home string
 		UID, DiskGB              int
 	}{
-		Images: images, Scripts: []string{guest.Base(basePackages, certificates, need9p()), guest.InstallClaude("", ""), guest.Lean(staticNet()), guest.Seal()},
+		Images: images, Parts: parts,
 		Arch: lima.Arch(), Driver: lima.Driver(runtime.GOOS), User: lima.GuestUser, Home: lima.GuestHome, UID: lima.GuestUID(), DiskGB: diskGB,
 	}
 	for _, image := range images {
-		if remote(image) {
-			continue // named by a digest, or renewed under its name: a rebuild is asked for
+		files := []string{image.Location}
+		if image.Kernel != nil {
+			files = append(files, image.Kernel.Location)
 		}
-		info, err := os.Stat(image.Location)
-		if err != nil {
-			return "", fmt.Errorf("%w: %w", lima.ErrNoImage, err)
+		if image.Initrd != nil {
+			files = append(files, image.Initrd.Location)
 		}
-		inputs.Files = append(inputs.Files, fmt.Sprint(info.Size(), info.ModTime().UnixNano()))
+		for _, file := range files {
+			if remote(file) {
+				continue // named by a digest, or renewed under its name: a rebuild is asked for
+			}
+			info, err := os.Stat(file)
+			if err != nil {
+				return "", fmt.Errorf("%w: %w", lima.ErrNoImage, err)
+			}
+			inputs.Files = append(inputs.Files, fmt.Sprint(info.Size(), info.ModTime().UnixNano()))
+		}
 	}
 	return digest(inputs), nil
 }
 
-// remote says whether an image is not on this machine, unless Lima has downloaded it earlier.
-func remote(image lima.Image) bool { return strings.Contains(image.Location, "://") }
+// baseParts is what we put into a base layer.
+func baseParts(certificates []string) []string {
+	return []string{guest.Base(basePackages, certificates, need9p()), guest.InstallClaude("", ""), guest.Lean(staticNet()), guest.Seal(), guest.KernelFlags}
+}
+
+// remote says whether a file of an image is not on this machine, unless Lima has downloaded it earlier.
+func remote(location string) bool { return strings.Contains(location, "://") }
 
 // shareForBuild is how the VM of a base layer sees the release. Guests that do not know it say so.
 func shareForBuild() string {
@@ -280,7 +297,7 @@ func (b *Builder) buildBase(ctx context.Context, vm string, spec Spec, record *R
 		run  func() error
 	}{
 		{"creating a VM from " + spec.Image, func() error {
-			if remote(record.Images[0]) {
+			if remote(record.Images[0].Location) {
 				b.UI.Detail("Lima downloads the image unless it has it") // how far it is, it says to a terminal alone
 			}
 			machine := record.Machine()

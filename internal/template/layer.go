@@ -73,7 +73,7 @@ func digest(v any) string {
 func (b *Builder) layers(ctx context.Context, spec Spec, images []lima.Image) (Entry, error) {
 	began := time.Now()
 	diskGB := min(spec.DiskGB, imageGB)
-	print, err := fingerprint(images, spec.Certificates, diskGB)
+	print, err := fingerprint(images, baseParts(spec.Certificates), diskGB)
 	if err != nil {
 		return Entry{}, err
 	}
