@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"syscall"
 
 	"github.com/themouette/claude-vm/internal/config"
@@ -63,9 +64,15 @@ type usageError struct {
 func (e usageError) Error() string { return e.err.Error() }
 func (e usageError) Unwrap() error { return e.err }
 
-type unknownCommandError struct{ word, likely string }
+// unknownCommandError is what looks like a command of ours and is none. It may have been meant for Claude.
+type unknownCommandError struct {
+	words  []string
+	advice string
+}
 
-func (e unknownCommandError) Error() string { return fmt.Sprintf("unknown command %q", e.word) }
+func (e unknownCommandError) Error() string {
+	return fmt.Sprintf("unknown command %q", strings.Join(e.words, " "))
+}
 
 // exitCode carries the code of a guest's command, which has said itself what there was to say.
 type exitCode int
@@ -116,7 +123,7 @@ func diagnose(err error) (code int, hint string) {
 		return codeRefused, "if that is all right, run: claude-vm trust"
 	}
 	if unknown, ok := errors.AsType[unknownCommandError](err); ok {
-		return codeUsage, fmt.Sprintf("did you mean claude-vm %s? To send the word to Claude: claude-vm -- %s", unknown.likely, unknown.word)
+		return codeUsage, unknown.advice + " To send it to Claude: claude-vm -- " + strings.Join(unknown.words, " ")
 	}
 	if usage, ok := errors.AsType[usageError](err); ok {
 		return codeUsage, "see " + usage.command + " --help"
