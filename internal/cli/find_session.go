@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"github.com/themouette/claude-vm/internal/project"
 	"github.com/themouette/claude-vm/internal/template"
 	"github.com/themouette/claude-vm/internal/ui"
@@ -22,19 +24,26 @@ const sessionHelp = `A session goes by the name that claude-vm ps shows or a par
 one will do), by the name of its project, or by a folder in the project. Without
 any of these it is the one that runs in the project you are in.`
 
-// findSession returns the one session that a word means, or none: the one of the project that we are in.
-func (a *app) findSession(ctx context.Context, word string) (template.Entry, error) {
+// sessionHere is the word for the session of the project that we are in.
+const sessionHere = "."
+
+// findSession returns the one session that a word means.
+func (a *app) findSession(cmd *cobra.Command, word string) (template.Entry, error) {
+	if word == "" { // a script whose variable is empty means no session, and surely not this one
+		return template.Entry{}, usageError{cmd.CommandPath(), errors.New("the name of the session is empty")}
+	}
+	ctx := cmd.Context()
 	all, err := a.owned(template.Session)
 	if err != nil {
 		return template.Entry{}, err
 	}
 	found, what := named(all, word), ui.Sanitize(word)
-	if word == "" || word == "." || word == ".." || strings.ContainsRune(word, filepath.Separator) {
+	if word == sessionHere || word == ".." || strings.ContainsRune(word, filepath.Separator) {
 		root, err := a.projectRoot(ctx, a.path(word))
 		switch {
 		case err == nil:
 			found, what = a.inProject(ctx, all, root), ui.Sanitize(root)
-		case word == "" || !errors.Is(err, project.ErrGone):
+		case word == sessionHere || !errors.Is(err, project.ErrGone):
 			return template.Entry{}, err
 		}
 	}
@@ -61,9 +70,6 @@ func (a *app) inProject(ctx context.Context, all []template.Entry, root string) 
 
 // named returns the sessions that a word can mean. What it says exactly counts more than what it is a part of.
 func named(all []template.Entry, word string) []template.Entry {
-	if word == "" {
-		return nil
-	}
 	for _, fits := range []func(template.Entry) bool{
 		func(e template.Entry) bool { return e.Name == word },
 		func(e template.Entry) bool { return strings.HasSuffix(e.Name, "_"+word) },

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"errors"
 
 	"github.com/spf13/cobra"
@@ -25,7 +24,7 @@ command leaves in the background goes on until the session ends.`,
   claude-vm exec my-proj -- "make test | tail"
   claude-vm exec 1f2e3d4c npm run dev`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			word := ""
+			word := sessionHere
 			if cmd.ArgsLenAtDash() != 0 && len(args) > 0 {
 				word, args = args[0], args[1:]
 			}
@@ -38,7 +37,7 @@ command leaves in the background goes on until the session ends.`,
 			if isLine(args) {
 				args = []string{"bash", "-c", args[0]}
 			}
-			return a.join(cmd.Context(), word, args)
+			return a.join(cmd, word, args)
 		},
 	}
 	cmd.Flags().SetInterspersed(false)
@@ -57,15 +56,16 @@ the session.
 		Example: "  claude-vm attach\n  claude-vm attach my-proj",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.join(cmd.Context(), append(args, "")[0], nil)
+			return a.join(cmd, append(args, sessionHere)[0], nil)
 		},
 	}
 }
 
 // join runs a command, or without one a shell, in the session that a word means.
-func (a *app) join(ctx context.Context, word string, command []string) error {
+func (a *app) join(cmd *cobra.Command, word string, command []string) error {
+	ctx := cmd.Context()
 	a.tidy(ctx)
-	e, err := a.findSession(ctx, word)
+	e, err := a.findSession(cmd, word)
 	if err != nil {
 		return err
 	}

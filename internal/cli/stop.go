@@ -39,10 +39,10 @@ is kept, and the VM is gone when this returns.
 					return a.print("No session is running\n")
 				}
 			} else if len(args) == 0 {
-				args = []string{""}
+				args = []string{sessionHere}
 			}
 			for _, word := range args {
-				e, err := a.findSession(ctx, word)
+				e, err := a.findSession(cmd, word)
 				if err != nil {
 					return err
 				}
