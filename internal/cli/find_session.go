@@ -20,12 +20,15 @@ var errNoSession = errors.New("no such session is running")
 var errManySessions = errors.New("more than one session could be meant")
 
 // sessionHelp says how the commands that take one let a session be named.
-const sessionHelp = `A session goes by the name that claude-vm ps shows or a part of that (the last
-one will do), by the name of its project, or by a folder in the project. Without
-any of these it is the one that runs in the project you are in.`
+const sessionHelp = `A session goes by the name that claude-vm ps shows or three letters or more of
+that (the last part will do), by the name of its project, or by a folder in the
+project. Without any of these it is the one that runs in the project you are in.`
 
 // sessionHere is the word for the session of the project that we are in.
 const sessionHere = "."
+
+// shortestPart is how many letters of a name are enough to say which is meant.
+const shortestPart = 3
 
 // findSession returns the one session that a word means.
 func (a *app) findSession(cmd *cobra.Command, word string) (template.Entry, error) {
@@ -74,7 +77,11 @@ func named(all []template.Entry, word string) []template.Entry {
 		func(e template.Entry) bool { return e.Name == word },
 		func(e template.Entry) bool { return strings.HasSuffix(e.Name, "_"+word) },
 		func(e template.Entry) bool { return filepath.Base(e.Project) == word || filepath.Base(e.Dir) == word },
-		func(e template.Entry) bool { return strings.Contains(e.Name, word) },
+		func(e template.Entry) bool {
+			kind, name, _ := strings.Cut(e.Name, "_") // all have a kind: it names none of them
+			return len(word) >= shortestPart && strings.Contains(name, word) ||
+				len(word) > len(kind+"_") && strings.HasPrefix(e.Name, word)
+		},
 	} {
 		if found := pick(all, fits); len(found) > 0 {
 			return found
