@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"runtime"
 	"strings"
 	"syscall"
@@ -93,6 +94,9 @@ func (a *app) fail(err error) int {
 	if signal, ok := errors.AsType[Interrupted](err); ok {
 		a.ui.Warn("%v", err) // and, if it went wrong, what was left to clean up
 		return codeSignal + int(signal.Signal)
+	}
+	if broken, ok := errors.AsType[*fs.PathError](err); ok && broken.Path == a.Stdout.Name() && broken.Err == syscall.EPIPE {
+		return codeSignal + int(syscall.SIGPIPE) // who read our output has had enough of it
 	}
 	code, hint := diagnose(err)
 	a.ui.Error(err)
