@@ -46,8 +46,8 @@ Exit codes:
   1    any other failure
   2    wrong usage or configuration
   66   the project has no template yet, or there is no such session
-  69   this machine lacks something: Lima, QEMU, git, an agent to forward, disk
-       space, a guest image
+  69   this machine lacks something: Lima, QEMU, ssh, git, an agent to forward,
+       disk space, a guest image
   70   the VM did not start, or was lost
   75   another claude-vm is at work on the same thing
   76   a download failed or was not what it should be
@@ -80,7 +80,10 @@ type exitCode int
 
 func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
-var errNoSpace = errors.New("too little disk space")
+var (
+	errNoSpace = errors.New("too little disk space")
+	errNoSSH   = errors.New("there is no ssh on PATH: OpenSSH's client is not installed")
+)
 
 // fail tells what went wrong and what can be done about it, and returns the exit code.
 func (a *app) fail(err error) int {
@@ -171,6 +174,7 @@ func knownErrors() []knownError {
 		{lima.ErrOldLima, codeHost, "update Lima: " + host.installLima()},
 		{lima.ErrHangs, codeHost, "see what it waits for: limactl list, with LIMA_HOME set to the folder vm of claude-vm's own"},
 		{lima.ErrNoQEMU, codeHost, "install QEMU: " + host.installQEMU()},
+		{errNoSSH, codeHost, "install OpenSSH's client: its package is called openssh-client, openssh-clients or openssh"},
 		{lima.ErrHome, codeHost, "choose a short folder, such as: export CLAUDE_VM_HOME=/var/tmp/cvm"},
 		{lima.ErrNoImage, codeHost, "--image takes a Lima template (template:debian-13), a disk image, or a folder made by `make image`"},
 		{tool.ErrVersion, codeUsage, "leave the version out for the one that there is"},

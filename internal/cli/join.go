@@ -69,6 +69,9 @@ func (a *app) join(cmd *cobra.Command, word string, command []string) error {
 	if err != nil {
 		return err
 	}
+	if err := a.checkSSH(); err != nil {
+		return err
+	}
 	defer keepTerminal(a.Stdin)()
 	runner := session.Runner{Store: *a.look(), UI: a.ui}
 	code, err := runner.Join(ctx, e.Name, session.Joining{
