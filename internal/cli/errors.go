@@ -65,6 +65,15 @@ type usageError struct {
 func (e usageError) Error() string { return e.err.Error() }
 func (e usageError) Unwrap() error { return e.err }
 
+// advisedError is an error with better advice than its kind has.
+type advisedError struct {
+	err    error
+	advice string
+}
+
+func (e advisedError) Error() string { return e.err.Error() }
+func (e advisedError) Unwrap() error { return e.err }
+
 // unknownCommandError is what looks like a command of ours and is none. It may have been meant for Claude.
 type unknownCommandError struct {
 	words  []string
@@ -111,6 +120,10 @@ func (a *app) fail(err error) int {
 
 // diagnose maps kinds of errors to exit codes and advice.
 func diagnose(err error) (code int, hint string) {
+	if advised, ok := errors.AsType[advisedError](err); ok {
+		code, _ = diagnose(advised.err)
+		return code, advised.advice
+	}
 	if unsafe, ok := errors.AsType[*project.UnsafeError](err); ok {
 		if unsafe.From != unsafe.Dir {
 			return codeRefused, "the repository's top folder is the project: make one of your own below it (git init), or accept the whole with --allow-home"

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 
+	"al.essio.dev/pkg/shellescape"
 	"github.com/spf13/cobra"
 
 	"github.com/themouette/claude-vm/internal/session"
@@ -24,7 +25,7 @@ command leaves in the background goes on until the session ends.`,
   claude-vm exec my-proj -- "make test | tail"
   claude-vm exec 1f2e3d4c npm run dev`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			word := sessionHere
+			word, typed := sessionHere, args
 			if cmd.ArgsLenAtDash() != 0 && len(args) > 0 {
 				word, args = args[0], args[1:]
 			}
@@ -37,7 +38,11 @@ command leaves in the background goes on until the session ends.`,
 			if isLine(args) {
 				args = []string{"bash", "-c", args[0]}
 			}
-			return a.join(cmd, word, args)
+			err := a.join(cmd, word, args)
+			if errors.Is(err, errNoSession) && cmd.ArgsLenAtDash() < 0 { // the command may have been taken for the session
+				return advisedError{err, "claude-vm ps shows the sessions that are running; for the session of this project: claude-vm exec -- " + shellescape.QuoteCommand(typed)}
+			}
+			return err
 		},
 	}
 	cmd.Flags().SetInterspersed(false)
