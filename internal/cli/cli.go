@@ -268,6 +268,14 @@ func unknownCommand(group *cobra.Command, words []string) error {
 	return unknownCommandError{words, advice}
 }
 
+// oneArgument is for the commands that take one argument or none.
+func oneArgument(cmd *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return usageError{cmd.CommandPath(), fmt.Errorf("%s takes one argument, and got %q besides", cmd.CommandPath(), args[1])}
+	}
+	return nil
+}
+
 // typo returns the command of a group that a word is one typing error away from, if there is one.
 func typo(group *cobra.Command, word string) string {
 	for _, c := range group.Commands() {

@@ -59,7 +59,7 @@ the session.
 
 ` + sessionHelp,
 		Example: "  claude-vm attach\n  claude-vm attach my-proj",
-		Args:    cobra.MaximumNArgs(1),
+		Args:    oneArgument,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.join(cmd, append(args, sessionHere)[0], nil)
 		},
