@@ -7,10 +7,12 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 
+	"al.essio.dev/pkg/shellescape"
 	"github.com/spf13/cobra"
 
 	"github.com/themouette/claude-vm/internal/claude"
@@ -108,7 +110,7 @@ func (a *app) ensureTemplate(ctx context.Context, store template.Store, p *proje
 	if err == nil {
 		lock.Unlock()
 		a.sayOldClaude(cfg, record)
-		return nil
+		return builtFrom(ctx, store, cfg, record)
 	}
 	if !errors.Is(err, template.ErrNone) {
 		return err
@@ -132,6 +134,21 @@ func (a *app) ensureTemplate(ctx context.Context, store template.Store, p *proje
 	}
 	_, err = a.setup(ctx, store, cfg, spec)
 	return err
+}
+
+// builtFrom makes sure that a template stands on the image that the command line asks for: a session cannot change that.
+func builtFrom(ctx context.Context, store template.Store, cfg *config.Config, record template.Record) error {
+	if cfg.Origin("vm.image").Layer != config.Flag {
+		return nil
+	}
+	images, err := store.Lima.Images(ctx, cfg.VM.Image)
+	if err != nil || reflect.DeepEqual(images, record.Images) {
+		return err
+	}
+	return advisedError{
+		usageError{"claude-vm", errors.New("--image: the template of this project was built from another image")},
+		"build it anew: claude-vm setup --image " + shellescape.Quote(cfg.VM.Image),
+	}
 }
 
 // sessionSpec says what a session is to be. The variables named are those of the session whose addresses it may reach.

@@ -177,13 +177,15 @@ func split(root *cobra.Command, args []string) ([]string, error) {
 			return nil, err
 		}
 		ours, rest = slices.Concat(ours, more), others
-	case slices.ContainsFunc(ours, func(flag string) bool { return slices.Contains([]string{"-h", "--help", "--version"}, flag) }),
-		len(rest) > 0 && isCommand(root, rest):
-		return args, nil
-	case len(rest) == 1:
-		if command := typo(root, rest[0]); command != "" {
-			return nil, usageError{"claude-vm", unknownCommandError{rest[0], command}}
+	case len(rest) > 0 && isCommand(root, rest):
+		if cmd, left := commandNamed(root, rest); cmd.HasSubCommands() && len(left) > 0 && !strings.HasPrefix(left[0], "-") {
+			return nil, unknownCommand(cmd, append(strings.Fields(cmd.CommandPath())[1:], left[0]))
 		}
+		return args, nil
+	case slices.ContainsFunc(ours, func(flag string) bool { return slices.Contains([]string{"-h", "--help", "--version"}, flag) }):
+		return ours, nil
+	case len(rest) == 1 && typo(root, rest[0]) != "", len(rest) == 2 && rest[0] == "help":
+		return nil, unknownCommand(root, rest)
 	}
 	if len(rest) > 0 && rest[0] == "--" {
 		rest = rest[1:]
@@ -230,20 +232,53 @@ func lookUp(root *cobra.Command, arg string) (takesValue, known bool) {
 	return false, true // our short flags are switches
 }
 
-// isCommand says whether the arguments begin with a command of ours. "help me" is a prompt.
+// isCommand says whether the arguments begin with a command of ours. "help me with this" is a prompt.
 func isCommand(root *cobra.Command, args []string) bool {
-	named := func(name string) bool {
-		return slices.ContainsFunc(root.Commands(), func(c *cobra.Command) bool { return c.Name() == name || c.HasAlias(name) })
-	}
+	cmd, left := commandNamed(root, args)
 	if args[0] == "help" {
-		return len(args) == 1 || len(args) == 2 && named(args[1])
+		cmd, left = commandNamed(root, args[1:])
+		return len(left) == 0 || cmd != root && strings.HasPrefix(left[0], "-")
 	}
-	return named(args[0])
+	return cmd != root
 }
 
-// typo returns the command that a word is one typing error away from, if there is one.
-func typo(root *cobra.Command, word string) string {
-	for _, c := range root.Commands() {
+// commandNamed returns the command that words name, root if they name none, and the words behind it. Flags of ours may stand
+// between them.
+func commandNamed(root *cobra.Command, words []string) (cmd *cobra.Command, left []string) {
+	for cmd = root; ; words = words[1:] {
+		_, words, _ = ownFlags(root, words) // a value that is missing will be missed when the flags are read
+		i := -1
+		if len(words) > 0 {
+			i = slices.IndexFunc(cmd.Commands(), func(c *cobra.Command) bool { return c.Name() == words[0] || c.HasAlias(words[0]) })
+		}
+		if i < 0 {
+			return cmd, words
+		}
+		cmd = cmd.Commands()[i]
+	}
+}
+
+// unknownCommand says that the last of the words is no command of a group, which is root or one that has others below it.
+func unknownCommand(group *cobra.Command, words []string) error {
+	last := len(words) - 1
+	advice := "see " + group.CommandPath() + " --help."
+	if likely := typo(group, words[last]); likely != "" {
+		advice = "did you mean claude-vm " + strings.Join(append(slices.Clone(words[:last]), likely), " ") + "?"
+	}
+	return unknownCommandError{words, advice}
+}
+
+// oneArgument is for the commands that take one argument or none.
+func oneArgument(cmd *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return usageError{cmd.CommandPath(), fmt.Errorf("%s takes one argument, and got %q besides", cmd.CommandPath(), args[1])}
+	}
+	return nil
+}
+
+// typo returns the command of a group that a word is one typing error away from, if there is one.
+func typo(group *cobra.Command, word string) string {
+	for _, c := range group.Commands() {
 		if !c.Hidden && config.OneTypo(word, c.Name()) {
 			return c.Name()
 		}

@@ -29,7 +29,7 @@ func (a *app) configCommand() *cobra.Command {
 		Use:     "validate [FILE]",
 		Short:   "Check a configuration file, by default all that is in force here",
 		Example: "  claude-vm config validate\n  claude-vm config validate examples/.claude-vm.toml",
-		Args:    cobra.MaximumNArgs(1),
+		Args:    oneArgument,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				return config.Validate(a.path(args[0]), a.Home)

@@ -3,7 +3,9 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"runtime"
+	"strings"
 	"syscall"
 
 	"github.com/themouette/claude-vm/internal/config"
@@ -44,8 +46,8 @@ Exit codes:
   1    any other failure
   2    wrong usage or configuration
   66   the project has no template yet, or there is no such session
-  69   this machine lacks something: Lima, QEMU, git, an agent to forward, disk
-       space, a guest image
+  69   this machine lacks something: Lima, QEMU, ssh, git, an agent to forward,
+       disk space, a guest image
   70   the VM did not start, or was lost
   75   another claude-vm is at work on the same thing
   76   a download failed or was not what it should be
@@ -63,16 +65,34 @@ type usageError struct {
 func (e usageError) Error() string { return e.err.Error() }
 func (e usageError) Unwrap() error { return e.err }
 
-type unknownCommandError struct{ word, likely string }
+// advisedError is an error with better advice than its kind has.
+type advisedError struct {
+	err    error
+	advice string
+}
 
-func (e unknownCommandError) Error() string { return fmt.Sprintf("unknown command %q", e.word) }
+func (e advisedError) Error() string { return e.err.Error() }
+func (e advisedError) Unwrap() error { return e.err }
+
+// unknownCommandError is what looks like a command of ours and is none. It may have been meant for Claude.
+type unknownCommandError struct {
+	words  []string
+	advice string
+}
+
+func (e unknownCommandError) Error() string {
+	return fmt.Sprintf("unknown command %q", strings.Join(e.words, " "))
+}
 
 // exitCode carries the code of a guest's command, which has said itself what there was to say.
 type exitCode int
 
 func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
-var errNoSpace = errors.New("too little disk space")
+var (
+	errNoSpace = errors.New("too little disk space")
+	errNoSSH   = errors.New("there is no ssh on PATH: OpenSSH's client is not installed")
+)
 
 // fail tells what went wrong and what can be done about it, and returns the exit code.
 func (a *app) fail(err error) int {
@@ -87,6 +107,9 @@ func (a *app) fail(err error) int {
 		a.ui.Warn("%v", err) // and, if it went wrong, what was left to clean up
 		return codeSignal + int(signal.Signal)
 	}
+	if broken, ok := errors.AsType[*fs.PathError](err); ok && broken.Path == a.Stdout.Name() && broken.Err == syscall.EPIPE {
+		return codeSignal + int(syscall.SIGPIPE) // who read our output has had enough of it
+	}
 	code, hint := diagnose(err)
 	a.ui.Error(err)
 	if hint != "" {
@@ -97,6 +120,10 @@ func (a *app) fail(err error) int {
 
 // diagnose maps kinds of errors to exit codes and advice.
 func diagnose(err error) (code int, hint string) {
+	if advised, ok := errors.AsType[advisedError](err); ok {
+		code, _ = diagnose(advised.err)
+		return code, advised.advice
+	}
 	if unsafe, ok := errors.AsType[*project.UnsafeError](err); ok {
 		if unsafe.From != unsafe.Dir {
 			return codeRefused, "the repository's top folder is the project: make one of your own below it (git init), or accept the whole with --allow-home"
@@ -116,7 +143,7 @@ func diagnose(err error) (code int, hint string) {
 		return codeRefused, "if that is all right, run: claude-vm trust"
 	}
 	if unknown, ok := errors.AsType[unknownCommandError](err); ok {
-		return codeUsage, fmt.Sprintf("did you mean claude-vm %s? To send the word to Claude: claude-vm -- %s", unknown.likely, unknown.word)
+		return codeUsage, unknown.advice + " To send it to Claude: claude-vm -- " + strings.Join(unknown.words, " ")
 	}
 	if usage, ok := errors.AsType[usageError](err); ok {
 		return codeUsage, "see " + usage.command + " --help"
@@ -162,6 +189,7 @@ func knownErrors() []knownError {
 		{lima.ErrOldLima, codeHost, "update Lima: " + host.installLima()},
 		{lima.ErrHangs, codeHost, "see what it waits for: limactl list, with LIMA_HOME set to the folder vm of claude-vm's own"},
 		{lima.ErrNoQEMU, codeHost, "install QEMU: " + host.installQEMU()},
+		{errNoSSH, codeHost, "install OpenSSH's client: its package is called openssh-client, openssh-clients or openssh"},
 		{lima.ErrHome, codeHost, "choose a short folder, such as: export CLAUDE_VM_HOME=/var/tmp/cvm"},
 		{lima.ErrNoImage, codeHost, "--image takes a Lima template (template:debian-13), a disk image, or a folder made by `make image`"},
 		{template.ErrNoShare, codeHost, "use an image whose kernel has 9p; vm.mount_type = \"reverse-sshfs\" in your own ~/.claude-vm.toml gives VMs all files of your account"},

@@ -156,6 +156,9 @@ itself is the answer.`,
 		Example: "  claude-vm trust\n  claude-vm trust --show",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if show && revoke || show && yes || revoke && yes {
+				return usageError{cmd.CommandPath(), errors.New("--show, --revoke and --yes exclude each other")}
+			}
 			ctx := cmd.Context()
 			if revoke { // even where the configuration cannot be read
 				p, err := a.project(ctx)
@@ -181,7 +184,6 @@ itself is the answer.`,
 	cmd.Flags().BoolVar(&show, "show", false, "tell what is asked for and what was agreed to")
 	cmd.Flags().BoolVar(&revoke, "revoke", false, "take back every agreement for this project")
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "agree without being asked")
-	cmd.MarkFlagsMutuallyExclusive("show", "revoke", "yes")
 	return cmd
 }
 
