@@ -88,7 +88,7 @@ func TestDocumentedConfiguration(t *testing.T) {
 			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if err := config.Validate(file, t.TempDir()); err != nil {
+			if _, err := config.Validate(file, t.TempDir()); err != nil {
 				t.Errorf("%s shows\n%s\nwhich comes to: %v", filepath.Base(page), text, err)
 			}
 		}
