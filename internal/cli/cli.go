@@ -156,7 +156,7 @@ Claude as it is; what follows -- goes to Claude in any case.`,
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	a.complete(root)
-	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", ".FlagUsagesWrapped 80 ") + exitCodeHelp)
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", ".FlagUsagesWrapped 80 ") + "\nExit codes:\n" + ExitCodes)
 	return root
 }
 

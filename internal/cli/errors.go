@@ -38,9 +38,8 @@ const (
 	codeSignal   = 128
 )
 
-const exitCodeHelp = `
-Exit codes:
-  0    success; agent, shell, exec and attach end with the code of their command
+// ExitCodes is what help and manual say of them.
+const ExitCodes = `  0    success; agent, shell, exec and attach end with the code of their command
   1    any other failure
   2    wrong usage or configuration
   66   the project has no template yet, or there is no such session

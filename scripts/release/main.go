@@ -197,10 +197,12 @@ func (b *build) documents() (map[string][]byte, error) {
 		return nil, err
 	}
 	pages, err := os.ReadDir(dir)
+	variables, readErr := os.ReadFile(filepath.Join(b.source, "docs", "configuration.md"))
+	err = errors.Join(err, readErr)
 	for _, page := range pages {
 		content, readErr := os.ReadFile(filepath.Join(dir, page.Name()))
 		err = errors.Join(err, readErr)
-		files["man/"+page.Name()] = content
+		files["man/"+page.Name()] = manual(content, string(variables))
 	}
 	return files, err
 }
