@@ -75,6 +75,23 @@ func TestManual(t *testing.T) {
 	}
 }
 
+// Without a key there is a release only for those who say so, and each file is named.
+func TestUnsigned(t *testing.T) {
+	t.Parallel()
+	var log strings.Builder
+	b := build{source: root, out: filepath.Join(t.TempDir(), "dist"), version: "1.2.3", env: append(os.Environ(), "SOURCE_DATE_EPOCH=1700000000"), log: &log}
+	err := prepareAndRun(t.Context(), &b, "", false)
+	if _, made := os.Stat(b.out); err == nil || !strings.Contains(err.Error(), "no key to sign with") || made == nil {
+		t.Errorf("got %v", err)
+	}
+	if err := prepareAndRun(t.Context(), &b, "", true); err != nil {
+		t.Error(err)
+	}
+	if want := b.out + "/checksums.txt\n" + b.out + "/claude-vm.rb\n"; log.String() != want {
+		t.Errorf("it says %q, want %q", log.String(), want)
+	}
+}
+
 // Two builds, in two places, are the same byte for byte, and hold a program of the version.
 func TestReproducible(t *testing.T) {
 	t.Parallel()
@@ -91,7 +108,7 @@ func TestReproducible(t *testing.T) {
 		copySource(t, dir)
 		b := build{
 			source: dir, out: filepath.Join(dir, "dist"), version: "1.2.3", env: os.Environ(), key: &key,
-			time: time.Unix(1700000000, 0).UTC(), platforms: []platform{{runtime.GOOS, runtime.GOARCH}},
+			time: time.Unix(1700000000, 0).UTC(), platforms: []platform{{runtime.GOOS, runtime.GOARCH}}, log: io.Discard,
 		}
 		if err := b.run(t.Context()); err != nil {
 			t.Fatal(err)
