@@ -178,7 +178,7 @@ func knownErrors() []knownError {
 		{template.ErrBusy, codeBusy, "wait until it is done"},
 		{state.ErrLocked, codeBusy, "wait until it is done"},
 		{template.ErrRunning, codeBusy, "somebody started the template with limactl; stop it there, or build it anew: claude-vm setup"},
-		{selfupdate.ErrNoKey, codeRefused, "it was not built as a release; releases are at " + selfupdate.DefaultBase},
+		{selfupdate.ErrNoKey, codeRefused, "install.sh gets the newest: curl -fsSL https://raw.githubusercontent.com/themouette/claude-vm/main/install.sh | bash"},
 		{selfupdate.ErrUnverified, codeDownload, "nothing was changed; try again later, and if it stays so, tell the maintainers"},
 		{selfupdate.ErrUnreachable, codeDownload, "check the network and the proxy variables"},
 		{selfupdate.ErrNoRelease, codeDownload, "see which there are: " + selfupdate.DefaultBase},
