@@ -94,3 +94,44 @@ func TestDocumentedConfiguration(t *testing.T) {
 		}
 	}
 }
+
+var change = regexp.MustCompile(`^(Added|Changed|Fixed|Removed|Security): \S.*\.\n(\n|$)`)
+
+// What becomes the changelog of the next release has the form that changelog/README.md gives it.
+func TestChangelog(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob(root + "/changelog/unreleased/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		if text, err := os.ReadFile(file); err != nil || !change.Match(text) {
+			t.Errorf("%s begins otherwise: %v", file, err)
+		}
+	}
+}
+
+var (
+	action = regexp.MustCompile(`(?m)^[ -]*uses: *(.*)$`)
+	pinned = regexp.MustCompile(`^[^@ ]+@[0-9a-f]{40} # v[0-9.]+$`)
+)
+
+// What CI runs of others is what somebody has looked at, not what a tag points to today.
+func TestActionsArePinned(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob(root + "/.github/workflows/*.y*ml")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no workflows", err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, use := range action.FindAllSubmatch(text, -1) {
+			if !pinned.Match(use[1]) {
+				t.Errorf("%s uses %s, which no SHA pins", filepath.Base(file), use[1])
+			}
+		}
+	}
+}
