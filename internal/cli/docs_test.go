@@ -38,8 +38,13 @@ func blocks(page, language string) (found []string, err error) {
 
 var ours = regexp.MustCompile(`(^|[|&;] *)claude-vm( |$)`)
 
+// elsewhere are the lines of dialogues that are typed in a VM, and the scripts that type there.
+var elsewhere = map[string]string{
+	"lima@vm-my-proj:/home/ann/my-proj$ tail -f server.log": "exec.txtar",
+}
+
 // documented runs every command line with claude-vm in it that the documents show, example by example, in a project that
-// has a template. Each must end well.
+// has a template, and those of dialogues while a session runs there. Each must end well.
 func documented(ts *testscript.TestScript, _ bool, _ []string) {
 	pages, err := pages()
 	ts.Check(err)
@@ -66,7 +71,28 @@ func documented(ts *testscript.TestScript, _ bool, _ []string) {
 			}
 		}
 	}
-	if ran < 20 {
+	for _, page := range pages {
+		dialogues, err := blocks(page, "console")
+		ts.Check(err)
+		for line := range strings.Lines(strings.Join(dialogues, "")) {
+			line = strings.TrimSpace(line)
+			typed, ok := strings.CutPrefix(line, "$ ")
+			if _, err := os.Stat("testdata/script/" + elsewhere[line]); elsewhere[line] != "" && err == nil {
+				continue
+			}
+			if !ok || !ours.MatchString(typed) {
+				ts.Fatalf("%s shows\n  %s\nwhich no test runs", filepath.Base(page), line)
+			}
+			spawn(ts, false, []string{"documented", "claude-vm", "--env", "PATH=" + ts.Getenv("PATH"), "shell", "touch $FAKE_DIR/up && while [ ! -e $FAKE_DIR/down ]; do sleep 0.05; done"})
+			await(ts, false, []string{filepath.Join(ts.Getenv("FAKE_DIR"), "up")})
+			run(page, typed)
+			run(page, "touch $FAKE_DIR/down")
+			<-spawned(ts, "documented").ended
+			run(page, "rm $FAKE_DIR/up $FAKE_DIR/down")
+			ran++
+		}
+	}
+	if ran < 30 {
 		ts.Fatalf("only %d command lines were found", ran)
 	}
 }
