@@ -147,7 +147,7 @@ func (a *app) bench(ctx context.Context, runs, plainRuns int, plainImage string,
 			rows = append(rows, []string{s.name, fmt.Sprint(len(s.samples)), seconds(s.first()), ratio, seconds(s.back()), own})
 		}
 	}
-	if err := a.table([]string{"SEQUENCE", "RUNS", "FIRST BYTE", "OF PLAIN", "PROMPT BACK", "OWN TIME"}, rows); err != nil {
+	if err := a.table([]string{"SEQUENCE", "RUNS", "FIRST BYTE", "OF PLAIN", "PROMPT BACK", "OWN TIME"}, "", rows); err != nil {
 		return err
 	}
 	return a.print("disk of a session when its command starts: %d kB\naccelerator: %s\n", bytes/1000, store.Lima.Accel)
@@ -173,7 +173,7 @@ func (a *app) benchCommands(ctx context.Context, runs int) error {
 			rows = append(rows, []string{"claude-vm " + strings.Join(args, " "), fmt.Sprint(runs), seconds(s.first())})
 		}
 	}
-	return a.table([]string{"COMMAND", "RUNS", "TIME"}, rows)
+	return a.table([]string{"COMMAND", "RUNS", "TIME"}, "", rows)
 }
 
 // firstByte notes when something is written for the first time.

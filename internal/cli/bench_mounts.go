@@ -56,7 +56,7 @@ func (a *app) benchMounts(ctx context.Context, store template.Store, p *project.
 			rows[i] = append(rows[i], fmt.Sprintf("%.2f", f.took.Seconds()))
 		}
 	}
-	if err := a.table(header, rows); err != nil {
+	if err := a.table(header, "", rows); err != nil {
 		return err
 	}
 	kind, err := record.ShareType("auto")

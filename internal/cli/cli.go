@@ -63,21 +63,21 @@ func (f *globalFlags) register(set *pflag.FlagSet) {
 	set.BoolVarP(&f.verbose, "verbose", "v", false, "show what Lima and the scripts print")
 	set.BoolVarP(&f.quiet, "quiet", "q", false, "say nothing but warnings and errors")
 	set.BoolVar(&f.noConfig, "no-config", false, "ignore both configuration files")
-	set.BoolVar(&f.allowHome, "allow-home", false, "accept the home folder or a system folder as the project")
+	set.BoolVar(&f.allowHome, "allow-home", false, "accept home or a system folder as the project")
 	set.BoolVar(&f.autoSetup, "auto-setup", false, "build a missing template without asking")
 	f.forKey(set, "disk", "vm.disk", "disk of the VM in `GB` (1-1000)")
 	f.forKey(set, "memory", "vm.memory", "memory of the VM in `GB` (1-64)")
 	f.forKey(set, "cpus", "vm.cpus", "`NUMBER` of processors of the VM (1-64)")
 	f.forKey(set, "image", "vm.image", "`IMAGE` to build the VM from: a Lima template, a disk image or an image folder")
 	set.BoolVarP(&f.forwardAgent, "forward-ssh-agent", "A", false, "let the VM use the keys of your ssh-agent")
-	set.BoolVar(&f.noConversations, "no-conversations", false, "keep the project's conversation history out of the VM")
+	set.BoolVar(&f.noConversations, "no-conversations", false, "keep the project's history out of the VM")
 	set.StringArrayVar(&f.mounts, "mount", nil, "share a folder: `HOST[:GUEST][:ro]` (repeatable)")
 	f.forKey(set, "runtime-script", "runtime.scripts", "`SCRIPT` to run in the VM before the command (repeatable)")
 	set.StringArrayVar(&f.ports, "publish", nil, "let the VM's port GUEST be 127.0.0.1:HOST here: `HOST:GUEST` (repeatable)")
 	f.forKey(set, "allow-net", "network.allow", "let the VM reach an `ADDRESS` of this computer or its network, as in localhost:5432 (repeatable)")
-	set.StringArrayVar(&f.env, "env", nil, "set a variable in the VM: `NAME=VALUE` (repeatable)")
-	set.StringArrayVar(&f.envFiles, "env-file", nil, "set the variables that a `FILE` lists in the VM (repeatable)")
-	set.StringArrayVar(&f.inherit, "inherit-env", nil, "pass the variable `NAME` on to the VM (repeatable)")
+	set.StringArrayVar(&f.env, "env", nil, "set `NAME=VALUE` in the VM (repeatable)")
+	set.StringArrayVar(&f.envFiles, "env-file", nil, "set the variables of a `FILE` (repeatable)")
+	set.StringArrayVar(&f.inherit, "inherit-env", nil, "pass the variable `NAME` on (repeatable)")
 }
 
 // Main runs the program and returns its exit code.
@@ -156,7 +156,7 @@ Claude as it is; what follows -- goes to Claude in any case.`,
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	a.complete(root)
-	root.SetUsageTemplate(root.UsageTemplate() + exitCodeHelp)
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", ".FlagUsagesWrapped 80 ") + "\nExit codes:\n" + ExitCodes)
 	return root
 }
 

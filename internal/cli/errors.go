@@ -40,9 +40,8 @@ const (
 	codeSignal   = 128
 )
 
-const exitCodeHelp = `
-Exit codes:
-  0    success; agent, shell, exec and attach end with the code of their command
+// ExitCodes is what help and manual say of them.
+const ExitCodes = `  0    success; agent, shell, exec and attach end with the code of their command
   1    any other failure
   2    wrong usage or configuration
   66   the project has no template yet, or there is no such session
@@ -207,10 +206,11 @@ func knownErrors() []knownError {
 		{git.ErrDubiousOwner, codeRefused, "if you trust it: git config --global --add safe.directory FOLDER"},
 		{syscall.ENOSPC, codeHost, noSpaceHint},
 		{template.ErrUnknownDisks, codeFailure, "build it anew with claude-vm setup, in the project that it belongs to, or remove everything: claude-vm clean-all"},
+		{template.ErrScript, codeFailure, "no template was changed; --verbose shows all that the script prints"},
 		{template.ErrBusy, codeBusy, "wait until it is done"},
 		{state.ErrLocked, codeBusy, "wait until it is done"},
 		{template.ErrRunning, codeBusy, "somebody started the template with limactl; stop it there, or build it anew: claude-vm setup"},
-		{selfupdate.ErrNoKey, codeRefused, "it was not built as a release; releases are at " + selfupdate.DefaultBase},
+		{selfupdate.ErrNoKey, codeRefused, "install.sh gets the newest: curl -fsSL https://raw.githubusercontent.com/themouette/claude-vm/main/install.sh | bash"},
 		{selfupdate.ErrUnverified, codeDownload, "nothing was changed; try again later, and if it stays so, tell the maintainers"},
 		{selfupdate.ErrUnreachable, codeDownload, "check the network and the proxy variables"},
 		{selfupdate.ErrNoRelease, codeDownload, "see which there are: " + selfupdate.DefaultBase},

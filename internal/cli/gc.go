@@ -25,8 +25,8 @@ type garbage struct {
 	bytes     int64
 }
 
-func (g *garbage) add(what, why string, bytes int64) {
-	g.rows = append(g.rows, []string{what, why, ui.Size(bytes)})
+func (g *garbage) add(what, why string, bytes int64, project string) {
+	g.rows = append(g.rows, []string{what, why, ui.Size(bytes), project})
 	g.bytes += bytes
 }
 
@@ -61,7 +61,7 @@ built or fetched again.`,
 			if len(found.rows) == 0 {
 				return a.print("There is nothing to remove\n")
 			}
-			if err := a.table([]string{"WHAT", "WHY", "SIZE"}, found.rows); err != nil {
+			if err := a.table([]string{"WHAT", "WHY", "SIZE", "PROJECT"}, "PROJECT", found.rows); err != nil {
 				return err
 			}
 			if dryRun {
@@ -102,21 +102,21 @@ func (a *app) garbage(store template.Store, unused time.Duration) (g garbage, er
 			reason = "last used " + ago(used)
 		}
 		g.templates, gone = append(g.templates, e), append(gone, e.Name)
-		g.add("template "+e.Name, reason+": "+ui.Sanitize(e.Project), lima.Size(store.Lima.Dir(e.Name)))
+		g.add("template "+e.Name, reason, lima.Size(store.Lima.Dir(e.Name)), tilde(e.Project, a.Home))
 	}
 	waste, err := store.Waste(false, gone...)
 	if err != nil {
 		return g, err
 	}
 	for _, layer := range waste.Layers {
-		g.add("layer "+layer.Name, "no template needs it", lima.Size(store.Lima.Dir(layer.Name)))
+		g.add("layer "+layer.Name, "no template needs it", lima.Size(store.Lima.Dir(layer.Name)), "")
 	}
 	for _, disk := range waste.Disks {
-		g.add("disk "+disk, "no template needs it", lima.Size(filepath.Join(a.state().Disks(), disk)))
+		g.add("disk "+disk, "no template needs it", lima.Size(filepath.Join(a.state().Disks(), disk)), "")
 	}
 	g.downloads, err = a.oldDownloads()
 	for _, path := range g.downloads {
-		g.add("download "+ui.Sanitize(filepath.Base(path)), "can be fetched again", lima.Size(path))
+		g.add("download "+filepath.Base(path), "can be fetched again", lima.Size(path), "")
 	}
 	return g, err
 }

@@ -58,20 +58,21 @@ func (s *source) defaults(keys []key) {
 }
 
 // file takes the values of the file that the origin names, if it exists.
-func (s *source) file(keys []key) {
+func (s *source) file(keys []key) (exists bool) {
 	data, err := readFile(s.origin.File)
 	if errors.Is(err, fs.ErrNotExist) {
-		return
+		return false
 	}
 	if err != nil {
 		s.problem(s.origin, "", err.Error())
-		return
+		return true
 	}
 	before := len(*s.problems)
 	s.document(keys, bytes.TrimPrefix(data, []byte("\ufeff")))
 	slices.SortStableFunc((*s.problems)[before:], func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.Origin.Line, b.Origin.Line), cmp.Compare(a.Origin.Column, b.Origin.Column))
 	})
+	return true
 }
 
 func (s *source) document(keys []key, data []byte) {

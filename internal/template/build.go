@@ -168,8 +168,8 @@ func (b *Builder) customization(vm string, spec Spec) addition {
 	for i, script := range spec.Scripts {
 		a.steps = append(a.steps, step{"running " + script.Name, func(ctx context.Context, _ *Record) error {
 			err := b.Lima.Exec(ctx, vm, lima.Command{Line: lines[i], Stdout: b.Log, Stderr: b.Log})
-			if code := proc.ExitCode(err); code > 0 {
-				return fmt.Errorf("%w: %s ended with code %d: %w", ErrScript, script.Name, code, err)
+			if failed, ok := errors.AsType[*proc.Error](err); ok && failed.Code > 0 { // how it was run is nobody's concern
+				return fmt.Errorf("%w: %s ended with code %d\n%s", ErrScript, script.Name, failed.Code, failed.Stderr)
 			}
 			return err
 		}, script.Phase != nil && script.Phase.ContinueOnError})
