@@ -313,10 +313,19 @@ func (n notes) end() Report {
 				report.Files = append(report.Files, rel)
 			}
 		}
-		for _, rel := range scan.odd {
+		for _, rel := range scan.wild {
 			report.Odd = append(report.Odd, scan.tame(rel, n.Fix))
 		}
 	}
+	slices.SortStableFunc(report.Files, func(a, b string) int { // what is the first to be run is the first to be named
+		switch {
+		case unasked(a) == unasked(b):
+			return 0
+		case unasked(a):
+			return -1
+		}
+		return 1
+	})
 	slices.SortFunc(report.Odd, func(a, b Finding) int { return strings.Compare(a.Path, b.Path) })
 	return report
 }
@@ -332,9 +341,7 @@ func (s *scanner) again(before *Area) {
 	for _, name := range before.Named {
 		s.digestAll(name)
 	}
-	if s.Git {
-		s.data(".")
-	} else {
+	if !s.Git {
 		s.tree()
 	}
 	if !before.Partial {

@@ -20,7 +20,7 @@ var harmlessKeys = sync.OnceValue(func() *regexp.Regexp {
 		`extensions\.(objectformat|compatobjectformat|noop|preciousobjects|relativeworktrees|worktreeconfig)`,
 		`branch\.\*\.(merge|rebase|description|gh-merge-base|vscode-merge-base|github-pr-owner-number)`,
 		`branch\.(autosetupmerge|autosetuprebase|sort)`,
-		`remote\.\*\.(fetch|push|tagopt|prune|prunetags|mirror|skipdefaultupdate|skipfetchall|promisor|partialclonefilter|followremotehead|gh-resolved)`,
+		`remote\.\*\.(fetch|tagopt|prune|prunetags|skipdefaultupdate|skipfetchall|partialclonefilter|followremotehead|gh-resolved)`,
 		`(user|author|committer)\.(name|email|useconfigonly)`,
 		`submodule\.\*\.(active|branch|ignore|fetchrecursesubmodules|shallow)`,
 		`submodule\.(active|recurse|fetchjobs)`,
@@ -38,17 +38,27 @@ var harmlessKeys = sync.OnceValue(func() *regexp.Regexp {
 	}, "|") + `)$`)
 })
 
-// transport is how the address of a remote begins if git would start a program for it that is not its own, or would take
-// it for an option.
-var transport = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9+.-]*::|-)`)
+// address is that of a repository on another computer, as git itself fetches it. In one on this computer, which may lie in the
+// project, git would run hooks; for others it would start a program that is not its own.
+var address = regexp.MustCompile(`^((https?|ssh|git|git\+ssh|ssh\+git)://[A-Za-z0-9\[]|([A-Za-z0-9._~+-]+@)?[A-Za-z0-9][A-Za-z0-9.-]*:([^:/]|/[^/]))`)
 
-// judge says which entries of the configuration of a git directory are harmless. A submodule's names its working tree,
-// which has to lie in one of the roots.
-func judge(gitDir string, roots []string) func(entry) bool {
+// judge says which entries of the configuration of a git directory are harmless, given all of it as it was and as it is. A
+// submodule's names its working tree, which has to lie in one of the roots.
+func judge(gitDir string, roots []string, was, is []byte) func(entry) bool {
+	remotes := map[string]bool{".": true}
+	old, _ := parseConfig(was)
+	now, _ := parseConfig(is)
+	for i, e := range append(old[:len(old):len(old)], now...) {
+		if e.pattern() == "remote.*.url" && (i < len(old) || address.MatchString(e.value)) {
+			remotes[e.sub] = true
+		}
+	}
 	return func(e entry) bool {
 		switch e.pattern() {
-		case "remote.*.url", "remote.*.pushurl", "submodule.*.url", "branch.*.remote", "branch.*.pushremote", "remote.pushdefault":
-			return !transport.MatchString(e.value)
+		case "remote.*.url", "remote.*.pushurl", "submodule.*.url":
+			return address.MatchString(e.value)
+		case "branch.*.remote", "branch.*.pushremote", "remote.pushdefault": // what is no remote's name is an address
+			return remotes[e.value] || address.MatchString(e.value)
 		case "submodule.*.update":
 			return slices.Contains([]string{"checkout", "rebase", "merge", "none"}, e.value)
 		case "extensions.refstorage":

@@ -74,6 +74,8 @@ func (c *comparison) path(rel string) {
 		c.folder(rel)
 	case base == "config" || base == "config.worktree":
 		c.config(rel, was, is, known, there)
+	case base == "HEAD" && there && is.Kind == File: // another branch
+	case known && was.Odd && !there: // a file has come in its place, or nothing
 	case !known && c.isPlain(rel, is):
 	case !known:
 		what := "added"
@@ -117,6 +119,10 @@ func (c *comparison) isPlain(rel string, n Node) bool {
 		return worktree && text == "../.."
 	case base == "gitdir":
 		return worktree
+	case base == "strategy":
+		return slices.Contains([]string{"ort", "recursive", "resolve", "octopus", "ours", "subtree"}, text)
+	case base == "opts":
+		return !strings.Contains(strings.ToLower(text), "strategy")
 	case strings.EqualFold(base, ".git"):
 		target, ok := strings.CutPrefix(text, "gitdir: ")
 		if !ok {
@@ -211,7 +217,7 @@ func (c *comparison) config(rel string, was, is Node, known, there bool) {
 		return
 	}
 	dir := filepath.Join(c.before.Path, path.Dir(rel))
-	merged, keys, err := mergeConfig(was.Text, is.Text, judge(dir, c.roots))
+	merged, keys, err := mergeConfig(was.Text, is.Text, judge(dir, c.roots, was.Text, is.Text))
 	if err != nil {
 		c.replace(rel, was, known, there)
 		return

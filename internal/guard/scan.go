@@ -22,6 +22,7 @@ const (
 	maxTotal = 64 << 20 // bytes of all of them
 	maxList  = 2000     // entries of one folder in git's data
 	maxDirs  = 5000     // git directories
+	maxNodes = 100_000  // what is no file in git's data
 	maxDepth = 100      // folders in folders
 )
 
@@ -45,6 +46,7 @@ type Node struct {
 	Mode fs.FileMode `json:"mode,omitempty"` // permissions
 	Text []byte      `json:"text,omitempty"` // of a file, or the target of a link
 	Mark string      `json:"mark,omitempty"` // of a large file: changes with it
+	Odd  bool        `json:"odd,omitempty"`  // it is there where git has ordinary files: what it leads to, git would write to
 }
 
 func (n Node) same(m Node) bool {
@@ -68,9 +70,9 @@ type scanner struct {
 	root  *os.Root
 	total int
 	seen  map[string]bool
-	limit int       // entries of the working tree
+	limit int       // how many entries may still be looked at
 	since time.Time // when set, special files that are younger are noted
-	odd   []string  // those: devices, and programs that run as their owner or group
+	wild  []string  // those: devices, and programs that run as their owner or group
 }
 
 func newScanner(path string, git bool) (*scanner, error) {
@@ -79,13 +81,14 @@ func newScanner(path string, git bool) (*scanner, error) {
 		return nil, err
 	}
 	area := &Area{Path: path, Git: git, Nodes: map[string]Node{}, Files: map[string]string{}}
-	return &scanner{Area: area, root: root, seen: map[string]bool{}}, nil
+	return &scanner{Area: area, root: root, seen: map[string]bool{}, limit: maxTree}, nil
 }
 
 // repository looks at the git data of the area itself.
 func (s *scanner) repository() {
 	if s.Git {
 		s.gitDir(".")
+		s.data(".")
 	} else {
 		s.dotGit(".git")
 	}
@@ -98,6 +101,7 @@ func (s *scanner) dotGit(rel string) {
 	case err != nil:
 	case info.IsDir():
 		s.gitDir(rel)
+		s.data(rel)
 	default:
 		s.note(rel)
 		if info, err := s.root.Stat(rel); err == nil && info.IsDir() {
@@ -107,7 +111,14 @@ func (s *scanner) dotGit(rel string) {
 }
 
 // guarded are the files of a git directory that decide what git runs, or where it looks for more.
-var guarded = []string{"config", "config.worktree", "commondir", "gitdir", "info/attributes", "objects/info/alternates", "objects/info/http-alternates"}
+var guarded = []string{
+	"HEAD", "config", "config.worktree", "commondir", "gitdir", "info/attributes", "objects/info/alternates", "objects/info/http-alternates",
+	// what goes on when somebody says --continue
+	"rebase-merge/strategy", "rebase-merge/strategy_opts", "rebase-apply/strategy", "rebase-apply/strategy_opts", "sequencer/opts",
+}
+
+// addresses are folders whose files name repositories, as git's configuration does today.
+var addresses = []string{"remotes", "branches"}
 
 // gitDir looks at a git directory and those in it: of worktrees and of submodules.
 func (s *scanner) gitDir(rel string) {
@@ -133,6 +144,11 @@ func (s *scanner) gitDir(rel string) {
 	}
 	s.digest(s.root, path.Join(rel, "rebase-merge/git-rebase-todo"), path.Join(rel, "rebase-merge/git-rebase-todo"))
 	s.hooks(path.Join(rel, "hooks"), 0)
+	for _, folder := range addresses {
+		for _, e := range s.list(path.Join(rel, folder)) {
+			s.note(path.Join(rel, folder, e.Name()))
+		}
+	}
 	for _, e := range s.list(path.Join(rel, "worktrees")) {
 		if e.IsDir() {
 			s.gitDir(path.Join(rel, "worktrees", e.Name()))
@@ -297,18 +313,14 @@ func mark(info fs.FileInfo) string {
 
 // tree walks through a working tree: for the repositories in it, and for what tools of the host run by themselves.
 func (s *scanner) tree() {
-	s.limit = maxTree
 	s.walk(s.root, ".", 0, work)
 }
 
-// data walks through git's data, for special files.
+// data walks through git's data, which consists of files and folders, for everything else: git follows a link when it writes,
+// wherever that leads.
 func (s *scanner) data(rel string) {
-	if s.since.IsZero() {
-		return
-	}
 	if dir, err := s.root.OpenRoot(rel); err == nil {
 		defer dir.Close()
-		s.limit = maxTree
 		s.walk(dir, rel, 0, gitData)
 	}
 }
@@ -322,7 +334,7 @@ const (
 	gitData
 )
 
-// maxTree is how many entries of a working tree are looked at.
+// maxTree is how many entries of an area are looked at.
 const maxTree = 1_000_000
 
 // walk looks at one folder. Each has a root of its own, so that deep trees cost no more than flat ones.
@@ -347,18 +359,15 @@ func (s *scanner) walk(dir *os.Root, rel string, depth int, on ground) {
 				s.Partial = true
 				return
 			}
-			name, below := path.Join(rel, e.Name()), on
-			switch e.Name() {
-			case "HEAD", "objects", "refs", "commondir":
-				has[e.Name()] = true
+			name := path.Join(rel, e.Name())
+			for _, part := range []string{"HEAD", "objects", "refs", "commondir"} {
+				has[part] = has[part] || strings.EqualFold(e.Name(), part) // on some file systems .GIT is .git
 			}
-			if on != gitData && strings.EqualFold(e.Name(), ".git") { // on some file systems .GIT is the same
+			switch {
+			case on != gitData && strings.EqualFold(e.Name(), ".git"):
 				s.dotGit(name)
-				if below = gitData; s.since.IsZero() {
-					continue
-				}
-			}
-			if e.IsDir() {
+			case e.IsDir():
+				below := on
 				if on == work && slices.Contains(installed, e.Name()) {
 					below = foreign
 				}
@@ -366,21 +375,39 @@ func (s *scanner) walk(dir *os.Root, rel string, depth int, on ground) {
 					s.walk(sub, name, depth+1, below)
 					sub.Close()
 				}
-				continue
-			}
-			s.special(e, name)
-			if on == work && runsByItself(name) {
-				s.digest(dir, e.Name(), name)
+			case on == gitData && !e.Type().IsRegular():
+				s.odd(name)
+			default:
+				s.special(e, name)
+				if on == work && (runsByItself(name) || slices.Contains(toolFolders, e.Name())) {
+					s.digest(dir, e.Name(), name)
+				}
 			}
 		}
 	}
 	if on != gitData && has["HEAD"] && (has["objects"] && has["refs"] || has["commondir"]) {
 		s.gitDir(rel) // a bare repository: git takes it for one when somebody is in it
+		s.data(rel)
 	}
 }
 
 // installed are folders full of other people's projects, whose files nobody can look at one by one.
 var installed = []string{"node_modules", "vendor", ".venv", "venv", "site-packages", "target"}
+
+// odd notes something in git's data that is no file, unless it is noted as something that matters in itself.
+func (s *scanner) odd(rel string) {
+	if _, noted := s.Nodes[rel]; noted {
+		return
+	}
+	if len(s.Nodes) > maxNodes {
+		s.Partial = true
+		return
+	}
+	if n, ok := s.look(rel); ok {
+		n.Odd = true
+		s.Nodes[rel] = n
+	}
+}
 
 // special notes devices and programs that run as their owner.
 func (s *scanner) special(e fs.DirEntry, rel string) {
@@ -393,12 +420,13 @@ func (s *scanner) special(e fs.DirEntry, rel string) {
 	}
 	mode := info.Mode()
 	if st, ok := info.Sys().(*syscall.Stat_t); ok && mode&(fs.ModeSetuid|fs.ModeSetgid|fs.ModeDevice) != 0 && !changeTime(st).Before(s.since) {
-		s.odd = append(s.odd, rel)
+		s.wild = append(s.wild, rel)
 	}
 }
 
 func (s *scanner) digest(dir *os.Root, name, rel string) {
 	if len(s.Files) >= maxList {
+		s.Partial = true
 		return
 	}
 	text, err := readAll(dir, name)
@@ -418,20 +446,39 @@ func (s *scanner) digest(dir *os.Root, name, rel string) {
 	s.Files[rel] = hex.EncodeToString(sum[:8])
 }
 
+// toolFolders hold what tools are told to run.
+var toolFolders = []string{
+	".vscode", ".idea", ".fleet", ".zed", ".cursor", ".devcontainer", ".husky", ".githooks", ".claude", ".gemini", ".codex", ".cargo", ".mvn",
+	".mise", ".circleci", ".jj",
+}
+
 // runsByItself says whether some tool of a host runs what a file of this name says, or is told by it what to run, without
 // having been told to look at it.
 func runsByItself(rel string) bool {
-	switch path.Base(rel) {
-	case ".envrc", ".mise.toml", "mise.toml", ".tool-versions", ".rtx.toml", ".npmrc", ".yarnrc.yml", ".pnpmfile.cjs", ".mcp.json",
-		"package.json", "Makefile", "makefile", "GNUmakefile", "justfile", "Justfile", ".justfile", "Rakefile", "conftest.py",
-		"sitecustomize.py", "pyvenv.cfg", "build.rs", ".pre-commit-config.yaml", "lefthook.yml", ".lefthook.yml", ".exrc", ".nvimrc",
-		".nvim.lua", ".gdbinit", ".lldbinit", "CLAUDE.md", "AGENTS.md", ".gitattributes", ".gitmodules", ".gitconfig", "git-rebase-todo":
+	base := path.Base(rel)
+	switch base {
+	case ".envrc", ".mise.toml", "mise.toml", ".tool-versions", ".rtx.toml", ".npmrc", ".yarnrc", ".yarnrc.yml", ".pnpmfile.cjs", ".mcp.json",
+		"package.json", "Makefile", "makefile", "GNUmakefile", "justfile", "Justfile", ".justfile", "Rakefile", "Taskfile.yml", "conftest.py",
+		"sitecustomize.py", "pyvenv.cfg", "setup.py", "pyproject.toml", "build.rs", "rust-toolchain", "rust-toolchain.toml", "flake.nix", ".bazelrc",
+		".pre-commit-config.yaml", "lefthook.yml", "lefthook.yaml", ".lefthook.yml", ".exrc", ".vimrc", ".nvimrc", ".nvim.lua", ".dir-locals.el",
+		".gdbinit", ".lldbinit", ".devcontainer.json", ".gitlab-ci.yml", "CLAUDE.md", "CLAUDE.local.md", "AGENTS.md", "GEMINI.md",
+		".gitattributes", ".gitmodules", ".gitconfig", "git-rebase-todo":
 		return true
 	}
 	folders := strings.Split(path.Dir(rel), "/")
-	return slices.ContainsFunc(folders, func(f string) bool {
-		return slices.Contains([]string{
-			".vscode", ".idea", ".fleet", ".zed", ".cursor", ".devcontainer", ".husky", ".githooks", ".claude", ".cargo", ".mvn", ".mise",
-		}, f)
-	}) || slices.Contains(folders, ".github") && (slices.Contains(folders, "workflows") || slices.Contains(folders, "actions"))
+	return strings.HasSuffix(base, ".code-workspace") || strings.HasPrefix(base, "eslint.config.") ||
+		base == "hgrc" && slices.Contains(folders, ".hg") ||
+		slices.ContainsFunc(folders, func(f string) bool { return slices.Contains(toolFolders, f) }) ||
+		slices.Contains(folders, ".github") && (slices.Contains(folders, "workflows") || slices.Contains(folders, "actions"))
+}
+
+// unasked says whether a tool runs what a file says as soon as somebody opens the project or goes there.
+func unasked(rel string) bool {
+	switch path.Base(rel) {
+	case ".envrc", ".mise.toml", "mise.toml", ".mcp.json", ".exrc", ".vimrc", ".nvimrc", ".nvim.lua", ".dir-locals.el", "hgrc":
+		return true
+	}
+	return slices.ContainsFunc(strings.Split(rel, "/"), func(f string) bool {
+		return slices.Contains([]string{".vscode", ".idea", ".fleet", ".zed", ".cursor", ".devcontainer", ".claude", ".gemini", ".codex"}, f)
+	})
 }

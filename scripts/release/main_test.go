@@ -57,7 +57,7 @@ func TestManual(t *testing.T) {
 	for _, name := range []string{"man/claude-vm.1", "man/claude-vm-setup.1", "man/claude-vm-config-show.1"} {
 		page := string(files[name])
 		for _, want := range []string{
-			"\n.SH EXIT STATUS\n.TP\n\\fB0\\fP\nsuccess;", "\n.TP\n\\fB69\\fP\nthis machine lacks something: Lima, QEMU, git, an agent to forward, disk space, a guest image\n",
+			"\n.SH EXIT STATUS\n.TP\n\\fB0\\fP\nsuccess;", "\n.TP\n\\fB69\\fP\nthis machine lacks something: Lima, QEMU, ssh, git, an agent to forward, disk space, a guest image\n",
 			"\n.SH ENVIRONMENT\n.TP\n\\fBCLAUDE_VM_HOME\\fP\nWhere ", "\\fBHTTP_PROXY, HTTPS_PROXY, NO_PROXY\\fP", "\n.SH SEE ALSO",
 		} {
 			if !strings.Contains(page, want) {
