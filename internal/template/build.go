@@ -90,6 +90,9 @@ func (b *Builder) Build(ctx context.Context, spec Spec) (Entry, error) {
 		return Entry{}, err
 	}
 
+	if _, err := b.usable(name); err == nil && spec.custom() {
+		b.UI.Info("building the project's part again: its packages and scripts may have changed")
+	}
 	record := parent.Record
 	record.Kind, record.Project, record.Created = Template, spec.Project.Main, time.Now().UTC()
 	record.DiskGB, record.MemoryGB, record.CPUs = spec.DiskGB, spec.MemoryGB, spec.CPUs
