@@ -91,7 +91,7 @@ func (b *Builder) Build(ctx context.Context, spec Spec) (Entry, error) {
 	}
 
 	if _, err := b.usable(name); err == nil && spec.custom() {
-		b.UI.Info("building the project's part again: what its packages and scripts do may have changed")
+		b.UI.Info("building the project's part again: its packages and scripts may have changed")
 	}
 	record := parent.Record
 	record.Kind, record.Project, record.Created = Template, spec.Project.Main, time.Now().UTC()
