@@ -77,13 +77,16 @@ func documented(ts *testscript.TestScript, _ bool, _ []string) {
 		for line := range strings.Lines(strings.Join(dialogues, "")) {
 			line = strings.TrimSpace(line)
 			typed, ok := strings.CutPrefix(line, "$ ")
-			if _, err := os.Stat("testdata/script/" + elsewhere[line]); elsewhere[line] != "" && err == nil {
+			if script := elsewhere[line]; script != "" {
+				_, err := os.Stat("testdata/script/" + script)
+				ts.Check(err)
 				continue
 			}
 			if !ok || !ours.MatchString(typed) {
 				ts.Fatalf("%s shows\n  %s\nwhich no test runs", filepath.Base(page), line)
 			}
-			spawn(ts, false, []string{"documented", "claude-vm", "--env", "PATH=" + ts.Getenv("PATH"), "shell", "touch $FAKE_DIR/up && while [ ! -e $FAKE_DIR/down ]; do sleep 0.05; done"})
+			const lives = "touch $FAKE_DIR/up && while [ ! -e $FAKE_DIR/down ]; do sleep 0.05; done"
+			spawn(ts, false, []string{"documented", "claude-vm", "--env", "PATH=" + ts.Getenv("PATH"), "shell", lives}) // with our stand-ins
 			await(ts, false, []string{filepath.Join(ts.Getenv("FAKE_DIR"), "up")})
 			run(page, typed)
 			run(page, "touch $FAKE_DIR/down")
