@@ -144,7 +144,7 @@ Claude as it is; what follows -- goes to Claude in any case.`,
 		RunE: func(*cobra.Command, []string) error { return nil }, // split has named the command
 	}
 	root.SetVersionTemplate("claude-vm {{.Version}}\n")
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{cmd.CommandPath(), err} })
+	root.SetFlagErrorFunc(flagError)
 	a.flags.register(root.PersistentFlags())
 	root.AddCommand(
 		a.agentCommand(), a.setupCommand(), a.shellCommand(), a.execCommand(), a.attachCommand(), a.stopCommand(),
@@ -158,6 +158,15 @@ Claude as it is; what follows -- goes to Claude in any case.`,
 	a.complete(root)
 	root.SetUsageTemplate(root.UsageTemplate() + exitCodeHelp)
 	return root
+}
+
+// flagError says of a flag's value what it may be, where pflag says how it was parsed.
+func flagError(cmd *cobra.Command, err error) error {
+	if bad, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		what := map[string]string{"bool": "true or false", "uint": "a whole number, 0 or more"}[bad.GetFlag().Value.Type()]
+		err = fmt.Errorf("--%s must be %s, not %q", bad.GetFlag().Name, what, bad.GetValue())
+	}
+	return usageError{cmd.CommandPath(), err}
 }
 
 // split tells our own flags and commands from what belongs to Claude. Cobra alone cannot: it would take every flag for

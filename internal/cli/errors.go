@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/themouette/claude-vm/internal/claude"
 	"github.com/themouette/claude-vm/internal/config"
 	"github.com/themouette/claude-vm/internal/fetch"
 	"github.com/themouette/claude-vm/internal/forward"
@@ -197,6 +198,7 @@ func knownErrors() []knownError {
 		{forward.ErrNoGPGAgent, codeHost, "see what it says: gpgconf --launch gpg-agent; its extra-socket must not be switched off in gpg-agent.conf"},
 		{forward.ErrNoGPGKey, codeHost, "make one with gpg --quick-generate-key, or leave the tool gpg out"},
 		{errNoScreen, codeNoLogin, "without one, set CLAUDE_CODE_OAUTH_TOKEN (from claude setup-token) or ANTHROPIC_API_KEY"},
+		{claude.ErrNoHostLogin, codeNoLogin, "log in for the VMs with: claude-vm login"},
 		{errNotKept, codeNoLogin, "log in with claude-vm login, or take over the login of this machine: claude-vm login --from-host"},
 		{errNoSpace, codeHost, noSpaceHint},
 		{project.ErrGone, codeHost, "change to a folder that exists"},
