@@ -248,7 +248,7 @@ func (a *app) addedMounts(configured []config.Mount, flags []string) ([][]mount.
 			mount.Mount{Host: m.Location, Guest: m.MountPoint, Writable: m.Writable, Origin: m.Origin.String()})
 	}
 	for _, spec := range flags {
-		m, err := mount.ParseSpec(spec, a.Home)
+		m, err := a.mountFlag(spec)
 		if err != nil {
 			return nil, err
 		}
@@ -256,6 +256,19 @@ func (a *app) addedMounts(configured []config.Mount, flags []string) ([][]mount.
 		layers[config.Flag] = append(layers[config.Flag], m)
 	}
 	return layers, nil
+}
+
+// mountFlag reads a --mount. For a path that is not an absolute one it says how to write that.
+func (a *app) mountFlag(spec string) (mount.Mount, error) {
+	m, err := mount.ParseSpec(spec, a.Home)
+	switch host, _, _ := strings.Cut(spec, ":"); {
+	case err == nil, host == "", filepath.IsAbs(host):
+		return m, err
+	case host[0] == '~':
+		return m, advisedError{err, "write out where the home of that user is"}
+	default:
+		return m, advisedError{err, `a folder below this one is written "$PWD/` + strings.TrimPrefix(host, "./") + `"`}
+	}
 }
 
 // ports returns the ports to publish. One of the command line takes the place of the same host port in a file.

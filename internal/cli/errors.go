@@ -155,6 +155,9 @@ func diagnose(err error) (code int, hint string) {
 	if _, ok := errors.AsType[config.Problems](err); ok {
 		return codeUsage, ""
 	}
+	if _, ok := errors.AsType[*mount.Error](err); ok {
+		return codeUsage, ""
+	}
 	for _, known := range knownErrors() {
 		if errors.Is(err, known.err) {
 			return known.code, known.hint
