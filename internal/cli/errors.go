@@ -57,9 +57,9 @@ Exit codes:
   128+n  ended by signal n
 `
 
-// usageError is a command line that cannot be understood.
+// usageError is a command line that cannot be understood, or what it or a file asks for.
 type usageError struct {
-	command string
+	command string // whose help says more; empty: none does
 	err     error
 }
 
@@ -147,6 +147,9 @@ func diagnose(err error) (code int, hint string) {
 		return codeUsage, unknown.advice + " To send it to Claude: claude-vm -- " + strings.Join(unknown.words, " ")
 	}
 	if usage, ok := errors.AsType[usageError](err); ok {
+		if usage.command == "" {
+			return codeUsage, ""
+		}
 		return codeUsage, "see " + usage.command + " --help"
 	}
 	if managed, ok := errors.AsType[*selfupdate.ManagedError](err); ok {
