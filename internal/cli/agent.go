@@ -277,6 +277,7 @@ func (a *app) ports(cfg *config.Config) ([]lima.Port, error) {
 	for _, p := range cfg.Ports {
 		chosen[p.Host] = p.Guest
 	}
+	given := map[uint64]uint64{}
 	for _, spec := range a.flags.ports {
 		host, guest, both := strings.Cut(spec, ":")
 		if !both {
@@ -287,7 +288,10 @@ func (a *app) ports(cfg *config.Config) ([]lima.Port, error) {
 		if hostErr != nil || guestErr != nil || h == 0 || g == 0 {
 			return nil, usageError{"claude-vm", fmt.Errorf("--publish: %q is not HOST:GUEST with two ports from 1 to 65535", spec)}
 		}
-		chosen[int(h)] = int(g)
+		if before, twice := given[h]; twice && before != g {
+			return nil, usageError{"claude-vm", fmt.Errorf("--publish: the host port %d cannot be both %d and %d in the VM", h, before, g)}
+		}
+		given[h], chosen[int(h)] = g, int(g)
 	}
 	var ports []lima.Port
 	for _, host := range slices.Sorted(maps.Keys(chosen)) {

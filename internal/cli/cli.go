@@ -135,6 +135,9 @@ Claude as it is; what follows -- goes to Claude in any case.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if a.flags.quiet && a.flags.verbose {
+				return usageError{cmd.CommandPath(), errors.New("--quiet and --verbose exclude each other")}
+			}
 			a.openUI()
 			if cmd.Hidden || cmd.Name() == "version" { // started by who has looked already, or nothing to do with it
 				return nil
@@ -287,6 +290,9 @@ func oneArgument(cmd *cobra.Command, args []string) error {
 
 // typo returns the command of a group that a word is one typing error away from, if there is one.
 func typo(group *cobra.Command, word string) string {
+	if word == "ls" && !group.HasParent() {
+		return "list" // and not ps
+	}
 	for _, c := range group.Commands() {
 		if !c.Hidden && config.OneTypo(word, c.Name()) {
 			return c.Name()
