@@ -258,7 +258,7 @@ func (a *app) addedMounts(configured []config.Mount, flags []string) ([][]mount.
 			mount.Mount{Host: m.Location, Guest: m.MountPoint, Writable: m.Writable, Origin: m.Origin.String()})
 	}
 	for _, spec := range flags {
-		m, err := mount.ParseSpec(spec, a.Home)
+		m, err := a.mountFlag(spec)
 		if err != nil {
 			return nil, err
 		}
@@ -268,12 +268,26 @@ func (a *app) addedMounts(configured []config.Mount, flags []string) ([][]mount.
 	return layers, nil
 }
 
+// mountFlag reads a --mount. For a path that is not an absolute one it says how to write that.
+func (a *app) mountFlag(spec string) (mount.Mount, error) {
+	m, err := mount.ParseSpec(spec, a.Home)
+	switch host, _, _ := strings.Cut(spec, ":"); {
+	case err == nil, host == "", filepath.IsAbs(host):
+		return m, err
+	case host[0] == '~':
+		return m, advisedError{err, "write out where the home of that user is"}
+	default:
+		return m, advisedError{err, `a folder below this one is written "$PWD/` + strings.TrimPrefix(host, "./") + `"`}
+	}
+}
+
 // ports returns the ports to publish. One of the command line takes the place of the same host port in a file.
 func (a *app) ports(cfg *config.Config) ([]lima.Port, error) {
 	chosen := map[int]int{}
 	for _, p := range cfg.Ports {
 		chosen[p.Host] = p.Guest
 	}
+	given := map[uint64]uint64{}
 	for _, spec := range a.flags.ports {
 		host, guest, both := strings.Cut(spec, ":")
 		if !both {
@@ -284,7 +298,10 @@ func (a *app) ports(cfg *config.Config) ([]lima.Port, error) {
 		if hostErr != nil || guestErr != nil || h == 0 || g == 0 {
 			return nil, usageError{"claude-vm", fmt.Errorf("--publish: %q is not HOST:GUEST with two ports from 1 to 65535", spec)}
 		}
-		chosen[int(h)] = int(g)
+		if before, twice := given[h]; twice && before != g {
+			return nil, usageError{"claude-vm", fmt.Errorf("--publish: the host port %d cannot be both %d and %d in the VM", h, before, g)}
+		}
+		given[h], chosen[int(h)] = g, int(g)
 	}
 	var ports []lima.Port
 	for _, host := range slices.Sorted(maps.Keys(chosen)) {

@@ -24,7 +24,7 @@ import (
 )
 
 func (a *app) benchCommand() *cobra.Command {
-	var runs, plainRuns int
+	var runs, plainRuns uint
 	var mounts bool
 	var plainImage string
 	cmd := &cobra.Command{
@@ -41,8 +41,8 @@ figures are medians. "Own time" is the processor time of claude-vm itself.`,
 			return a.bench(cmd.Context(), runs, plainRuns, plainImage, mounts)
 		},
 	}
-	cmd.Flags().IntVar(&runs, "runs", 5, "sessions to measure")
-	cmd.Flags().IntVar(&plainRuns, "plain-runs", 3, "plain sequences to measure; 0: none")
+	cmd.Flags().UintVar(&runs, "runs", 5, "`NUMBER` of sessions to measure; 0: none")
+	cmd.Flags().UintVar(&plainRuns, "plain-runs", 3, "`NUMBER` of plain sequences to measure; 0: none")
 	cmd.Flags().BoolVar(&mounts, "mounts", false, "measure the ways to share a folder instead")
 	cmd.Flags().StringVar(&plainImage, "plain-image", "", "`IMAGE` of the plain sequence, as --image takes it (default: vm.image)")
 	return cmd
@@ -72,7 +72,7 @@ func (s series) first() time.Duration {
 func (s series) back() time.Duration { return s.median(func(s sample) time.Duration { return s.back }) }
 func (s series) own() time.Duration  { return s.median(func(s sample) time.Duration { return s.own }) }
 
-func (a *app) bench(ctx context.Context, runs, plainRuns int, plainImage string, mounts bool) error {
+func (a *app) bench(ctx context.Context, runs, plainRuns uint, plainImage string, mounts bool) error {
 	p, cfg, err := a.here(ctx)
 	if err != nil {
 		return err
@@ -154,7 +154,7 @@ func (a *app) bench(ctx context.Context, runs, plainRuns int, plainImage string,
 }
 
 // benchCommands measures what should not keep anybody waiting.
-func (a *app) benchCommands(ctx context.Context, runs int) error {
+func (a *app) benchCommands(ctx context.Context, runs uint) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
@@ -281,7 +281,7 @@ func sessionSize(store template.Store) int64 {
 }
 
 // benchPlain measures what Lima does by itself.
-func (a *app) benchPlain(ctx context.Context, store template.Store, name, image string, runs int) (samples []sample, err error) {
+func (a *app) benchPlain(ctx context.Context, store template.Store, name, image string, runs uint) (samples []sample, err error) {
 	record, lock, err := store.Find(ctx, name)
 	if err != nil {
 		return nil, err

@@ -135,6 +135,9 @@ Claude as it is; what follows -- goes to Claude in any case.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if a.flags.quiet && a.flags.verbose {
+				return usageError{cmd.CommandPath(), errors.New("--quiet and --verbose exclude each other")}
+			}
 			a.openUI()
 			if cmd.Hidden || cmd.Name() == "version" { // started by who has looked already, or nothing to do with it
 				return nil
@@ -144,7 +147,7 @@ Claude as it is; what follows -- goes to Claude in any case.`,
 		RunE: func(*cobra.Command, []string) error { return nil }, // split has named the command
 	}
 	root.SetVersionTemplate("claude-vm {{.Version}}\n")
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{cmd.CommandPath(), err} })
+	root.SetFlagErrorFunc(flagError)
 	a.flags.register(root.PersistentFlags())
 	root.AddCommand(
 		a.agentCommand(), a.setupCommand(), a.shellCommand(), a.execCommand(), a.attachCommand(), a.stopCommand(),
@@ -158,6 +161,15 @@ Claude as it is; what follows -- goes to Claude in any case.`,
 	a.complete(root)
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", ".FlagUsagesWrapped 80 ") + "\nExit codes:\n" + ExitCodes)
 	return root
+}
+
+// flagError says of a flag's value what it may be, where pflag says how it was parsed.
+func flagError(cmd *cobra.Command, err error) error {
+	if bad, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		what := map[string]string{"bool": "true or false", "uint": "a whole number, 0 or more"}[bad.GetFlag().Value.Type()]
+		err = fmt.Errorf("--%s must be %s, not %q", bad.GetFlag().Name, what, bad.GetValue())
+	}
+	return usageError{cmd.CommandPath(), err}
 }
 
 // split tells our own flags and commands from what belongs to Claude. Cobra alone cannot: it would take every flag for
@@ -278,6 +290,9 @@ func oneArgument(cmd *cobra.Command, args []string) error {
 
 // typo returns the command of a group that a word is one typing error away from, if there is one.
 func typo(group *cobra.Command, word string) string {
+	if word == "ls" && !group.HasParent() {
+		return "list" // and not ps
+	}
 	for _, c := range group.Commands() {
 		if !c.Hidden && config.OneTypo(word, c.Name()) {
 			return c.Name()

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/themouette/claude-vm/internal/claude"
 	"github.com/themouette/claude-vm/internal/config"
 	"github.com/themouette/claude-vm/internal/fetch"
 	"github.com/themouette/claude-vm/internal/forward"
@@ -55,9 +56,9 @@ const ExitCodes = `  0    success; agent, shell, exec and attach end with the co
   128+n  ended by signal n
 `
 
-// usageError is a command line that cannot be understood.
+// usageError is a command line that cannot be understood, or what it or a file asks for.
 type usageError struct {
-	command string
+	command string // whose help says more; empty: none does
 	err     error
 }
 
@@ -145,12 +146,18 @@ func diagnose(err error) (code int, hint string) {
 		return codeUsage, unknown.advice + " To send it to Claude: claude-vm -- " + strings.Join(unknown.words, " ")
 	}
 	if usage, ok := errors.AsType[usageError](err); ok {
+		if usage.command == "" {
+			return codeUsage, ""
+		}
 		return codeUsage, "see " + usage.command + " --help"
 	}
 	if managed, ok := errors.AsType[*selfupdate.ManagedError](err); ok {
 		return codeRefused, "update it there: " + managed.Command
 	}
 	if _, ok := errors.AsType[config.Problems](err); ok {
+		return codeUsage, ""
+	}
+	if _, ok := errors.AsType[*mount.Error](err); ok {
 		return codeUsage, ""
 	}
 	for _, known := range knownErrors() {
@@ -200,6 +207,7 @@ func knownErrors() []knownError {
 		{forward.ErrNoGPGAgent, codeHost, "see what it says: gpgconf --launch gpg-agent; its extra-socket must not be switched off in gpg-agent.conf"},
 		{forward.ErrNoGPGKey, codeHost, "make one with gpg --quick-generate-key, or leave the tool gpg out"},
 		{errNoScreen, codeNoLogin, "without one, set CLAUDE_CODE_OAUTH_TOKEN (from claude setup-token) or ANTHROPIC_API_KEY"},
+		{claude.ErrNoHostLogin, codeNoLogin, "log in for the VMs with: claude-vm login"},
 		{errNotKept, codeNoLogin, "log in with claude-vm login, or take over the login of this machine: claude-vm login --from-host"},
 		{errNoSpace, codeHost, noSpaceHint},
 		{project.ErrGone, codeHost, "change to a folder that exists"},

@@ -30,6 +30,9 @@ func (g *garbage) add(what, why string, bytes int64, project string) {
 	g.bytes += bytes
 }
 
+// centuries are as many days as are ever meant; many more would not fit a duration, and turn into few.
+const centuries = 100_000
+
 func (a *app) gcCommand() *cobra.Command {
 	var dryRun, yes bool
 	var days uint
@@ -53,7 +56,7 @@ built or fetched again.`,
 			if !dryRun {
 				a.sweep(ctx, store)
 			}
-			unused := time.Duration(days) * 24 * time.Hour
+			unused := time.Duration(min(days, centuries)) * day
 			found, err := a.garbage(store, unused)
 			if err != nil {
 				return err

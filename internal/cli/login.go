@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"io/fs"
 	"slices"
 	"time"
 
@@ -66,7 +65,7 @@ the environment logs Claude in.`,
 	cmd.Flags().BoolVar(&status, "status", false, "show whose login is kept")
 	cmd.Flags().BoolVar(&forget, "forget", false, "remove the kept login")
 	cmd.Flags().BoolVar(&fromHost, "from-host", false, "keep the login that Claude has on this machine")
-	cmd.Flags().BoolVar(&yes, "yes", false, "take it over without asking")
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "take it over without asking")
 	return cmd
 }
 
@@ -147,9 +146,6 @@ func (a *app) saidKept(store loginStore, login claude.Login) error {
 // loginFromHost keeps the login of the Claude on this machine, if the user says so.
 func (a *app) loginFromHost(ctx context.Context, store loginStore, yes bool) error {
 	login, source, err := claude.HostLogin(ctx, a.Env, a.Home, time.Now())
-	if errors.Is(err, fs.ErrNotExist) {
-		return errors.Join(errNotKept, err)
-	}
 	if err != nil {
 		return err
 	}

@@ -40,7 +40,13 @@ run.`,
   claude-vm setup --docker --node
   claude-vm setup --disk 40 --memory 16
   claude-vm setup --setup-script ./extras.sh --mount ~/packages:/tmp/packages:ro`,
-		Args: noArguments,
+		Args: func(cmd *cobra.Command, args []string) error {
+			err := noArguments(cmd, args)
+			if len(args) > 0 && cmd.Flags().Lookup(args[0]) != nil {
+				err = advisedError{err, "did you mean --" + args[0] + "?"}
+			}
+			return err
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
 			p, cfg, err := a.here(ctx)

@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/themouette/claude-vm/internal/config"
-	"github.com/themouette/claude-vm/internal/mount"
 	"github.com/themouette/claude-vm/internal/project"
 	"github.com/themouette/claude-vm/internal/trust"
 	"github.com/themouette/claude-vm/internal/ui"
@@ -75,7 +74,7 @@ func (a *app) review(p *project.Project, cfg *config.Config) (*trust.Review, err
 	}
 	var flags []config.Setting
 	for _, spec := range a.flags.mounts {
-		m, err := mount.ParseSpec(spec, a.Home)
+		m, err := a.mountFlag(spec)
 		if err != nil {
 			return nil, err
 		}

@@ -123,7 +123,12 @@ func (k key) variable() string {
 	if _, ok := k.value.(scalar); !ok {
 		return ""
 	}
-	return cmp.Or(k.env, envPrefix+strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(k.path)))
+	return cmp.Or(k.env, regularVariable(k.path))
+}
+
+// regularVariable returns the name of the variable for a key that has no special one.
+func regularVariable(path string) string {
+	return envPrefix + strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(path))
 }
 
 var (

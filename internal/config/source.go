@@ -150,6 +150,7 @@ func (s *source) environ(keys []key, environ []string) {
 		}
 	}
 	known, tables := []string{}, []string{}
+	regular := map[string]string{} // the names that keys would have if they had no shorter one
 	for _, k := range keys {
 		table, _, _ := strings.Cut(k.path, ".")
 		tables = append(tables, envPrefix+strings.ToUpper(table)+"_")
@@ -159,12 +160,15 @@ func (s *source) environ(keys []key, environ []string) {
 			s.text(keys, k, value)
 		}
 		known = append(known, name)
+		regular[regularVariable(k.path)] = name
 		delete(env, name)
 	}
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		message := "is not a known variable"
 		near := slices.IndexFunc(known, func(k string) bool { return OneTypo(name, k) })
-		if near >= 0 {
+		if right := regular[name]; right != "" {
+			message += "; that key's is " + right
+		} else if near >= 0 {
 			message += "; the nearest is " + known[near]
 		} else if !slices.ContainsFunc(tables, func(t string) bool { return strings.HasPrefix(name+"_", t) }) {
 			continue // another part's
