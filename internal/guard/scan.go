@@ -69,10 +69,11 @@ type scanner struct {
 	*Area
 	root  *os.Root
 	total int
-	seen  map[string]bool
-	limit int       // how many entries may still be looked at
-	since time.Time // when set, special files that are younger are noted
-	wild  []string  // those: devices, and programs that run as their owner or group
+	seen  map[string]bool // git directories whose files have been noted
+	been  map[string]bool // and those that have been walked through
+	limit int             // how many entries may still be looked at
+	since time.Time       // when set, special files that are younger are noted
+	wild  []string        // those: devices, and programs that run as their owner or group
 }
 
 func newScanner(path string, git bool) (*scanner, error) {
@@ -81,7 +82,7 @@ func newScanner(path string, git bool) (*scanner, error) {
 		return nil, err
 	}
 	area := &Area{Path: path, Git: git, Nodes: map[string]Node{}, Files: map[string]string{}}
-	return &scanner{Area: area, root: root, seen: map[string]bool{}, limit: maxTree}, nil
+	return &scanner{Area: area, root: root, seen: map[string]bool{}, been: map[string]bool{}, limit: maxTree}, nil
 }
 
 // repository looks at the git data of the area itself.
@@ -319,6 +320,10 @@ func (s *scanner) tree() {
 // data walks through git's data, which consists of files and folders, for everything else: git follows a link when it writes,
 // wherever that leads.
 func (s *scanner) data(rel string) {
+	if s.been[rel] {
+		return
+	}
+	s.been[rel] = true
 	if dir, err := s.root.OpenRoot(rel); err == nil {
 		defer dir.Close()
 		s.walk(dir, rel, 0, gitData)
