@@ -246,12 +246,12 @@ func lookUp(root *cobra.Command, arg string) (takesValue, known bool) {
 
 // isCommand says whether the arguments begin with a command of ours. "help me with this" is a prompt.
 func isCommand(root *cobra.Command, args []string) bool {
-	cmd, left := commandNamed(root, args)
-	if args[0] == "help" {
-		cmd, left = commandNamed(root, args[1:])
-		return len(left) == 0 || cmd != root && strings.HasPrefix(left[0], "-")
+	if args[0] != "help" {
+		cmd, _ := commandNamed(root, args)
+		return cmd != root
 	}
-	return cmd != root
+	cmd, left := commandNamed(root, args[1:])
+	return len(left) == 0 || cmd != root && strings.HasPrefix(left[0], "-")
 }
 
 // commandNamed returns the command that words name, root if they name none, and the words behind it. Flags of ours may stand
