@@ -196,8 +196,12 @@ func split(root *cobra.Command, args []string) ([]string, error) {
 		return args, nil
 	case slices.ContainsFunc(ours, func(flag string) bool { return slices.Contains([]string{"-h", "--help", "--version"}, flag) }):
 		return ours, nil
-	case len(rest) == 1 && typo(root, rest[0]) != "", len(rest) == 2 && rest[0] == "help":
+	case len(rest) == 1 && typo(root, rest[0]) != "":
 		return nil, unknownCommand(root, rest)
+	case len(rest) > 1 && rest[0] == "help":
+		if group, left := commandNamed(root, rest[1:]); group.HasSubCommands() && len(left) == 1 {
+			return nil, unknownCommand(group, rest)
+		}
 	}
 	if len(rest) > 0 && rest[0] == "--" {
 		rest = rest[1:]
