@@ -11,8 +11,8 @@ import (
 )
 
 // Paused is an instance that does nothing: its QEMU is stopped as a job is in a shell, and so is the connection that all
-// commands share, which would take the silence for the VM's end. For the guest no time seems to have been lost when it goes
-// on. Apple's framework runs VMs in limactl itself; there nothing is stopped.
+// commands share, which would take the silence for the VM's end. When it goes on the guest's clock is right: to the guest that
+// was one long moment. Apple's framework runs VMs in limactl itself; there nothing is stopped.
 type Paused []int
 
 // masterPID is what ssh says of the connection that all commands share.
