@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -42,7 +42,7 @@ figures are medians. "Own time" is the processor time of claude-vm itself.`,
 		},
 	}
 	cmd.Flags().UintVar(&runs, "runs", 5, "`NUMBER` of sessions to measure; 0: none")
-	cmd.Flags().UintVar(&plainRuns, "plain-runs", 3, "`NUMBER` of plain sequences to measure; 0: none")
+	cmd.Flags().UintVar(&plainRuns, "plain-runs", 5, "`NUMBER` of plain sequences to measure; 0: none")
 	cmd.Flags().BoolVar(&mounts, "mounts", false, "measure the ways to share a folder instead")
 	cmd.Flags().StringVar(&plainImage, "plain-image", "", "`IMAGE` of the plain sequence, as --image takes it (default: vm.image)")
 	return cmd
@@ -153,25 +153,51 @@ func (a *app) bench(ctx context.Context, runs, plainRuns uint, plainImage string
 	return a.print("disk of a session when its command starts: %d kB\naccelerator: %s\n", bytes/1000, store.Lima.Accel)
 }
 
-// benchCommands measures what should not keep anybody waiting.
+// benchCommands measures what should not keep anybody waiting, and how long the setup of another project takes.
 func (a *app) benchCommands(ctx context.Context, runs uint) error {
+	if runs == 0 {
+		return nil
+	}
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
+	another, err := os.MkdirTemp("", "claude-vm-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(another)
+	run := func(ctx context.Context, dir string, args ...string) (time.Duration, error) {
+		begin := time.Now()
+		err := proc.Run(ctx, proc.Cmd{Argv: append([]string{self}, args...), Env: append(slices.Clone(a.Env), "CLAUDE_VM_STANDBY_COUNT=0"), Dir: dir})
+		return time.Since(begin), err
+	}
+	defer func() { _, _ = run(context.WithoutCancel(ctx), another, "clean", "--yes") }()
+	if _, err := run(ctx, another, "setup"); err != nil { // the layers are there from here on
+		return err
+	}
+	script := filepath.Join(another, "script")
+	if err := os.WriteFile(script, []byte("true\n"), 0o600); err != nil {
+		return err
+	}
 	var rows [][]string
-	for _, args := range [][]string{{"--version"}, {"--help"}, {"list"}, {"config", "show"}} {
+	for _, line := range []struct {
+		says, dir string
+		args      []string
+	}{
+		{"--version", a.Dir, []string{"--version"}}, {"--help", a.Dir, []string{"--help"}}, {"list", a.Dir, []string{"list"}},
+		{"config show", a.Dir, []string{"config", "show"}}, {"setup", another, []string{"setup"}},
+		{"setup, a script", another, []string{"setup", "--setup-script", script}},
+	} {
 		var s series
 		for range runs {
-			begin := time.Now()
-			if err := proc.Run(ctx, proc.Cmd{Argv: append([]string{self}, args...), Env: a.Env, Dir: a.Dir}); err != nil {
+			took, err := run(ctx, line.dir, line.args...)
+			if err != nil {
 				return err
 			}
-			s.samples = append(s.samples, sample{first: time.Since(begin)})
+			s.samples = append(s.samples, sample{first: took})
 		}
-		if runs > 0 {
-			rows = append(rows, []string{"claude-vm " + strings.Join(args, " "), fmt.Sprint(runs), seconds(s.first())})
-		}
+		rows = append(rows, []string{"claude-vm " + line.says, fmt.Sprint(runs), seconds(s.first())})
 	}
 	return a.table([]string{"COMMAND", "RUNS", "TIME"}, "", rows)
 }
