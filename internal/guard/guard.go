@@ -114,6 +114,7 @@ func (s Store) Begin(ctx context.Context, site Site, fix bool) (*Watch, []Report
 			scan.root.Close()
 		}
 	}
+	partial := tree.Partial
 	tree.Partial = true // until it is walked through
 	if err := w.save(); err != nil {
 		tree.root.Close()
@@ -122,7 +123,7 @@ func (s Store) Begin(ctx context.Context, site Site, fix bool) (*Watch, []Report
 	}
 	go func() {
 		defer tree.root.Close()
-		tree.Partial = false
+		tree.Partial = partial
 		tree.tree()
 		inherit(tree.Area, active)
 		w.err = w.save()
@@ -285,7 +286,7 @@ func (n notes) end() Report {
 				report.Files = append(report.Files, rel)
 			}
 		}
-		for _, rel := range scan.odd {
+		for rel := range scan.odd {
 			report.Odd = append(report.Odd, scan.tame(rel, n.Fix))
 		}
 	}
@@ -295,8 +296,11 @@ func (n notes) end() Report {
 
 // again looks at an area that was looked at before.
 func (s *scanner) again(before *Area) {
+	for _, dir := range before.Dirs {
+		s.known[dir] = true
+	}
 	s.repository()
-	for _, dir := range before.Dirs { // before anything else can use up what we are ready to look at
+	for _, dir := range before.Dirs {
 		if info, err := s.root.Stat(dir); err == nil && info.IsDir() {
 			s.gitDir(dir)
 		}
@@ -304,9 +308,7 @@ func (s *scanner) again(before *Area) {
 	for _, name := range before.Named {
 		s.digestAll(name)
 	}
-	if s.Git {
-		s.data(".")
-	} else {
+	if !s.Git {
 		s.tree()
 	}
 	if !before.Partial {

@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -162,6 +163,7 @@ func TestAnythingIsPutBack(t *testing.T) {
 		".git/hooks/pre-commit", ".git/hooks/post-merge", ".git/hooks/_/helper", ".git/hooks/_/more", ".git/hooks/_", ".git/hooks", ".git/config", ".git/config.worktree",
 		".git/info/attributes", ".git/info", ".git/commondir", ".git/gitdir", ".git/objects/info/alternates", ".git/worktrees/x/commondir", ".git/worktrees",
 		".git/modules/a/config", ".git/modules/a/b/hooks/x", ".git/modules", "inner/.git", "inner/.git/config", "deep/er/.git/hooks/x",
+		".git/COMMIT_EDITMSG", ".git/logs/refs", ".git/logs/HEAD", ".git/refs/tags/d", ".git/objects/pack",
 	}
 	rapid.Check(t, func(rt *rapid.T) {
 		watch := w.begin(true)
@@ -214,6 +216,50 @@ func TestAnythingIsPutBack(t *testing.T) {
 	})
 	if entries, _ := os.ReadDir("/etc/hooks"); len(entries) > 0 {
 		t.Error("something was written through a link")
+	}
+}
+
+// Git on the host writes through the links that it finds in its data, and waits for pipes.
+func TestLinksInGitData(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.git("init", "-q", "--bare", "bare")
+	for name, target := range map[string]string{".git/annex": "../annex", ".git/rr-cache": "../cache"} {
+		if err := os.Symlink(target, w.path(name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := syscall.Mkfifo(w.path(".git/fifo"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	watch := w.begin(true)
+	mine := filepath.Join(w.store.Dir, "../mine")
+	var want []string
+	for _, name := range []string{
+		".git/COMMIT_EDITMSG", ".git/FETCH_HEAD", ".git/logs/HEAD", ".git/logs/refs/heads/d", ".git/modules/a/b/ORIG_HEAD", ".git/objects/00", ".git/objects/pack",
+		".git/rebase-merge", ".git/refs/tags/d", "bare/FETCH_HEAD", "inner/.git/MERGE_MSG",
+	} {
+		_ = os.RemoveAll(w.path(name))
+		if err := errors.Join(os.MkdirAll(filepath.Dir(w.path(name)), 0o755), os.Symlink(mine, w.path(name))); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, fmt.Sprintf("%s: added, a symbolic link to %q", name, mine))
+	}
+	if err := errors.Join(os.Remove(w.path(".git/fifo")), os.Remove(w.path(".git/annex")), os.Remove(w.path(".git/rr-cache")),
+		os.Symlink(mine, w.path(".git/rr-cache")), syscall.Mkfifo(w.path("inner/.git/HEAD"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	want = append(want, ".git/annex: removed", ".git/rr-cache: changed", "inner/.git/HEAD: added")
+	slices.Sort(want)
+	if diff := cmp.Diff(want, w.end(watch)); diff != "" {
+		t.Error(diff)
+	}
+	if target, err := os.Readlink(w.path(".git/rr-cache")); target != "../cache" {
+		t.Errorf("what was there leads to %q, %v", target, err)
+	}
+	w.git("commit", "-q", "--allow-empty", "-m", "two")
+	if _, err := os.Lstat(mine); err == nil {
+		t.Error("git wrote through a link")
 	}
 }
 

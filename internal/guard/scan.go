@@ -67,10 +67,12 @@ type scanner struct {
 	*Area
 	root  *os.Root
 	total int
-	seen  map[string]bool
-	limit int       // entries of the working tree
-	since time.Time // when set, special files that are younger are noted
-	odd   []string  // those: devices, and programs that run as their owner or group
+	seen  map[string]bool // git directories
+	known map[string]bool // those that are looked at however many there are
+	deep  bool            // in a git directory
+	limit int             // entries that are still looked at
+	since time.Time       // when set, special files that are younger are noted
+	odd   map[string]bool // those: devices, and programs that run as their owner or group
 }
 
 func newScanner(path string, git bool) (*scanner, error) {
@@ -79,7 +81,7 @@ func newScanner(path string, git bool) (*scanner, error) {
 		return nil, err
 	}
 	area := &Area{Path: path, Git: git, Nodes: map[string]Node{}, Files: map[string]string{}}
-	return &scanner{Area: area, root: root, seen: map[string]bool{}}, nil
+	return &scanner{Area: area, root: root, seen: map[string]bool{}, known: map[string]bool{}, limit: maxTree, odd: map[string]bool{}}, nil
 }
 
 // repository looks at the git data of the area itself.
@@ -109,17 +111,22 @@ func (s *scanner) dotGit(rel string) {
 // guarded are the files of a git directory that decide what git runs, or where it looks for more.
 var guarded = []string{"config", "config.worktree", "commondir", "gitdir", "info/attributes", "objects/info/alternates", "objects/info/http-alternates"}
 
-// gitDir looks at a git directory and those in it: of worktrees and of submodules.
+// gitDir looks at a git directory and those in it: of worktrees, of submodules, and any other.
 func (s *scanner) gitDir(rel string) {
 	if s.seen[rel] {
 		return
 	}
-	if len(s.Dirs) >= maxDirs || strings.Count(rel, "/") > maxDepth {
+	if !s.known[rel] && (len(s.Dirs) >= maxDirs || strings.Count(rel, "/") > maxDepth) {
 		s.Partial = true
 		return
 	}
 	s.seen[rel] = true
 	s.Dirs = append(s.Dirs, rel)
+	if !s.deep {
+		s.deep = true
+		defer func() { s.deep = false }()
+		defer s.data(rel)
+	}
 	for _, folder := range []string{"hooks", "info", "objects/info", "modules", "worktrees"} {
 		if info, err := s.root.Lstat(path.Join(rel, folder)); err == nil && !info.IsDir() {
 			s.note(path.Join(rel, folder))
@@ -296,19 +303,13 @@ func mark(info fs.FileInfo) string {
 }
 
 // tree walks through a working tree: for the repositories in it, and for what tools of the host run by themselves.
-func (s *scanner) tree() {
-	s.limit = maxTree
-	s.walk(s.root, ".", 0, work)
-}
+func (s *scanner) tree() { s.walk(s.root, ".", 0, work) }
 
-// data walks through git's data, for special files.
+// data walks through all of a git directory: for links, where git would write to a file of the user's, for pipes, where it
+// would wait, and for repositories that hide there.
 func (s *scanner) data(rel string) {
-	if s.since.IsZero() {
-		return
-	}
 	if dir, err := s.root.OpenRoot(rel); err == nil {
 		defer dir.Close()
-		s.limit = maxTree
 		s.walk(dir, rel, 0, gitData)
 	}
 }
@@ -322,7 +323,7 @@ const (
 	gitData
 )
 
-// maxTree is how many entries of a working tree are looked at.
+// maxTree is how many entries of an area are looked at.
 const maxTree = 1_000_000
 
 // walk looks at one folder. Each has a root of its own, so that deep trees cost no more than flat ones.
@@ -348,15 +349,19 @@ func (s *scanner) walk(dir *os.Root, rel string, depth int, on ground) {
 				return
 			}
 			name, below := path.Join(rel, e.Name()), on
-			switch e.Name() {
-			case "HEAD", "objects", "refs", "commondir":
-				has[e.Name()] = true
+			lower := strings.ToLower(e.Name()) // on some file systems .GIT is the same
+			switch lower {
+			case "head", "objects", "refs", "commondir":
+				has[lower] = true
 			}
-			if on != gitData && strings.EqualFold(e.Name(), ".git") { // on some file systems .GIT is the same
-				s.dotGit(name)
-				if below = gitData; s.since.IsZero() {
+			if on != gitData && lower == ".git" {
+				if s.dotGit(name); e.IsDir() {
 					continue
 				}
+			}
+			if on == gitData && !e.IsDir() && !e.Type().IsRegular() {
+				s.note(name)
+				continue
 			}
 			if e.IsDir() {
 				if on == work && slices.Contains(installed, e.Name()) {
@@ -374,7 +379,7 @@ func (s *scanner) walk(dir *os.Root, rel string, depth int, on ground) {
 			}
 		}
 	}
-	if on != gitData && has["HEAD"] && (has["objects"] && has["refs"] || has["commondir"]) {
+	if has["head"] && (has["objects"] && has["refs"] || has["commondir"]) {
 		s.gitDir(rel) // a bare repository: git takes it for one when somebody is in it
 	}
 }
@@ -393,7 +398,7 @@ func (s *scanner) special(e fs.DirEntry, rel string) {
 	}
 	mode := info.Mode()
 	if st, ok := info.Sys().(*syscall.Stat_t); ok && mode&(fs.ModeSetuid|fs.ModeSetgid|fs.ModeDevice) != 0 && !changeTime(st).Before(s.since) {
-		s.odd = append(s.odd, rel)
+		s.odd[rel] = true
 	}
 }
 
