@@ -142,9 +142,11 @@ func TestNothingToSay(t *testing.T) {
 	w.git("sparse-checkout", "disable")
 	w.git("gc", "-q")
 	w.git("init", "-q", "inner")
-	w.git("clone", "-q", ".", "copy")
-	w.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", "./", "sub/one")
-	w.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "update", "--init", "--recursive")
+	const address = "https://example.org/x.git"
+	online := []string{"-c", "protocol.file.allow=always", "-c", "url." + w.root + ".insteadOf=" + address}
+	w.git(append(online, "clone", "-q", address, "copy")...)
+	w.git(append(online, "submodule", "--quiet", "add", address, "sub/one")...)
+	w.git(append(online, "submodule", "--quiet", "update", "--init", "--recursive")...)
 	if found := w.end(watch); len(found) > 0 {
 		t.Errorf("ordinary work is found fault with: %q", found)
 	}
@@ -216,6 +218,33 @@ func TestAnythingIsPutBack(t *testing.T) {
 	})
 	if entries, _ := os.ReadDir("/etc/hooks"); len(entries) > 0 {
 		t.Error("something was written through a link")
+	}
+}
+
+// Whoever pushes to a repository on the same computer runs its hooks.
+func TestNothingToPushTo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.git("config", "remote.backup.url", "../backup")
+	watch := w.begin(true)
+	w.git("init", "-q", "--bare", ".git/zz")
+	w.write(".git/zz/hooks/post-receive", "touch owned")
+	w.git("init", "-q", ".git/yy")
+	w.write(".git/yy/.git/hooks/post-receive", "touch owned")
+	w.write(".git/remotes/old.sample", "URL: .git/zz\n")
+	w.write(".git/branches/older", ".git/zz\n")
+	w.git("config", "branch.main.remote", "./.git/zz")
+	w.git("config", "branch.main.pushRemote", "old.sample")
+	w.git("config", "remote.backup.mirror", "true")
+	w.git("config", "--add", "remote.backup.url", "./.git/zz")
+	want := []string{
+		".git/branches/older: added", ".git/config: branch.main.remote", ".git/config: remote.backup.mirror", ".git/config: remote.backup.url",
+		".git/remotes/old.sample: added", ".git/yy/.git/hooks/post-receive: added", ".git/zz/hooks/post-receive: added",
+	}
+	found := w.end(watch)
+	slices.Sort(found)
+	if diff := cmp.Diff(want, found); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -20,7 +20,7 @@ var harmlessKeys = sync.OnceValue(func() *regexp.Regexp {
 		`extensions\.(objectformat|compatobjectformat|noop|preciousobjects|relativeworktrees|worktreeconfig)`,
 		`branch\.\*\.(merge|rebase|description|gh-merge-base|vscode-merge-base|github-pr-owner-number)`,
 		`branch\.(autosetupmerge|autosetuprebase|sort)`,
-		`remote\.\*\.(fetch|push|tagopt|prune|prunetags|mirror|skipdefaultupdate|skipfetchall|promisor|partialclonefilter|followremotehead|gh-resolved)`,
+		`remote\.\*\.(fetch|tagopt|prune|prunetags|skipdefaultupdate|skipfetchall|partialclonefilter|followremotehead|gh-resolved)`,
 		`(user|author|committer)\.(name|email|useconfigonly)`,
 		`submodule\.\*\.(active|branch|ignore|fetchrecursesubmodules|shallow)`,
 		`submodule\.(active|recurse|fetchjobs)`,
@@ -38,17 +38,23 @@ var harmlessKeys = sync.OnceValue(func() *regexp.Regexp {
 	}, "|") + `)$`)
 })
 
-// transport is how the address of a remote begins if git would start a program for it that is not its own, or would take
-// it for an option.
-var transport = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9+.-]*::|-)`)
+// elsewhere is an address on another computer, that of a path on it by ssh included. A repository on this one runs its hooks
+// here when somebody pushes to it, and for any other address git starts a program that is not its own.
+var elsewhere = regexp.MustCompile(`^((https?|ssh|git)://[^-/]|(\w[\w.+-]*@)?(\w[\w.-]*|\[[\w.:]+\]):(/?[^:/]))`)
+
+// remoteName is the name of a remote, or the repository itself. A folder of the project can be called like that too, but
+// what runs in it is guarded.
+var remoteName = regexp.MustCompile(`^(\w[\w.+-]*|\.)$`)
 
 // judge says which entries of the configuration of a git directory are harmless. A submodule's names its working tree,
 // which has to lie in one of the roots.
 func judge(gitDir string, roots []string) func(entry) bool {
 	return func(e entry) bool {
 		switch e.pattern() {
-		case "remote.*.url", "remote.*.pushurl", "submodule.*.url", "branch.*.remote", "branch.*.pushremote", "remote.pushdefault":
-			return !transport.MatchString(e.value)
+		case "remote.*.url", "remote.*.pushurl", "submodule.*.url":
+			return elsewhere.MatchString(e.value)
+		case "branch.*.remote", "branch.*.pushremote", "remote.pushdefault":
+			return elsewhere.MatchString(e.value) || remoteName.MatchString(e.value)
 		case "submodule.*.update":
 			return slices.Contains([]string{"checkout", "rebase", "merge", "none"}, e.value)
 		case "extensions.refstorage":

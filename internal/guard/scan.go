@@ -140,6 +140,11 @@ func (s *scanner) gitDir(rel string) {
 	}
 	s.digest(s.root, path.Join(rel, "rebase-merge/git-rebase-todo"), path.Join(rel, "rebase-merge/git-rebase-todo"))
 	s.hooks(path.Join(rel, "hooks"), 0)
+	for _, folder := range []string{"remotes", "branches"} { // where git kept addresses long ago, and still looks
+		for _, e := range s.list(path.Join(rel, folder)) {
+			s.note(path.Join(rel, folder, e.Name()))
+		}
+	}
 	for _, e := range s.list(path.Join(rel, "worktrees")) {
 		if e.IsDir() {
 			s.gitDir(path.Join(rel, "worktrees", e.Name()))
