@@ -166,6 +166,7 @@ func TestAnythingIsPutBack(t *testing.T) {
 		".git/info/attributes", ".git/info", ".git/commondir", ".git/gitdir", ".git/objects/info/alternates", ".git/worktrees/x/commondir", ".git/worktrees",
 		".git/modules/a/config", ".git/modules/a/b/hooks/x", ".git/modules", "inner/.git", "inner/.git/config", "deep/er/.git/hooks/x",
 		".git/COMMIT_EDITMSG", ".git/logs/refs", ".git/logs/HEAD", ".git/refs/tags/d", ".git/objects/pack",
+		".git/rebase-merge/strategy",
 	}
 	rapid.Check(t, func(rt *rapid.T) {
 		watch := w.begin(true)
@@ -245,6 +246,47 @@ func TestNothingToPushTo(t *testing.T) {
 	slices.Sort(found)
 	if diff := cmp.Diff(want, found); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// What was left half-way runs nothing of the session's when git goes on, and nothing else is lost.
+func TestHalfway(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	todo := ".git/rebase-merge/git-rebase-todo"
+	w.write(todo, "exec make test\npick 1 one\n")
+	w.write(".git/sequencer/opts", "[options]\n\tstrategy = mine\n")
+	w.write("inner/.git/rebase-merge/strategy", "mine\n")
+	w.git("init", "-q", "inner")
+	files := map[string]struct{ left, want string }{
+		todo:                               {"pick 2 exec\nexec make test\n x evil\nexec\tevil\nexec evil", "pick 2 exec\nexec make test\n"},
+		".git/rebase-apply/strategy":       {"../../evil\n", ""},
+		".git/sequencer/opts":              {"[options]\n\tedit = true\n\tstrategy = ../evil\n", "[options]\n\tedit = \"true\"\n\tstrategy = \"mine\"\n"},
+		"new/.git/rebase-merge/strategy":   {"ort\n", "ort\n"},
+		"new/.git/sequencer/opts":          {"[options]\nno-commit\n", "[options]\nno-commit\n"},
+		"broken/.git/sequencer/opts":       {"[options", ""},
+		"inner/.git/rebase-merge/strategy": {"", ""}, // it is over
+		"inner/.git/rebase-apply/strategy": {"recursive", "recursive"},
+	}
+	watch := w.begin(true)
+	w.git("init", "-q", "new")
+	w.git("init", "-q", "broken")
+	for name, file := range files {
+		if w.write(name, file.left); file.left == "" {
+			_ = os.Remove(w.path(name))
+		}
+	}
+	var want []string
+	for _, name := range []string{".git/rebase-apply/strategy", todo, ".git/sequencer/opts", "broken/.git/sequencer/opts"} {
+		want = append(want, name+": runs something when git goes on")
+	}
+	if diff := cmp.Diff(want, w.end(watch)); diff != "" {
+		t.Error(diff)
+	}
+	for name, file := range files {
+		if text, _ := os.ReadFile(w.path(name)); string(text) != file.want {
+			t.Errorf("%s is %q", name, text)
+		}
 	}
 }
 

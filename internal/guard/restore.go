@@ -17,7 +17,7 @@ import (
 // Finding is one thing in git's data that a session changed and that git, or who uses it, could be made to run.
 type Finding struct {
 	Path string // absolute
-	What string // added, changed, removed, or the key of a configuration
+	What string // added, changed, removed, what it does, or the key of a configuration
 	Err  error  // why it could not be put back
 }
 
@@ -79,6 +79,10 @@ func (c *comparison) path(rel string) {
 	switch base := path.Base(rel); {
 	case there && is.Kind == Many:
 		c.folder(rel)
+	case slices.ContainsFunc(halfway, func(name string) bool { return strings.HasSuffix(rel, "/"+name) || rel == name }):
+		if there {
+			c.goOn(rel, was, is)
+		}
 	case base == "config" || base == "config.worktree":
 		c.config(rel, was, is, known, there)
 	case !known && c.isPlain(rel, is):

@@ -132,13 +132,12 @@ func (s *scanner) gitDir(rel string) {
 			s.note(path.Join(rel, folder))
 		}
 	}
-	for _, name := range guarded {
+	for _, name := range slices.Concat(guarded, halfway) {
 		s.note(path.Join(rel, name))
 	}
 	if s.since.IsZero() {
 		s.named(rel)
 	}
-	s.digest(s.root, path.Join(rel, "rebase-merge/git-rebase-todo"), path.Join(rel, "rebase-merge/git-rebase-todo"))
 	s.hooks(path.Join(rel, "hooks"), 0)
 	for _, folder := range []string{"remotes", "branches"} { // where git kept addresses long ago, and still looks
 		for _, e := range s.list(path.Join(rel, folder)) {
@@ -435,7 +434,7 @@ func runsByItself(rel string) bool {
 	case ".envrc", ".mise.toml", "mise.toml", ".tool-versions", ".rtx.toml", ".npmrc", ".yarnrc.yml", ".pnpmfile.cjs", ".mcp.json",
 		"package.json", "Makefile", "makefile", "GNUmakefile", "justfile", "Justfile", ".justfile", "Rakefile", "conftest.py",
 		"sitecustomize.py", "pyvenv.cfg", "build.rs", ".pre-commit-config.yaml", "lefthook.yml", ".lefthook.yml", ".exrc", ".nvimrc",
-		".nvim.lua", ".gdbinit", ".lldbinit", "CLAUDE.md", "AGENTS.md", ".gitattributes", ".gitmodules", ".gitconfig", "git-rebase-todo":
+		".nvim.lua", ".gdbinit", ".lldbinit", "CLAUDE.md", "AGENTS.md", ".gitattributes", ".gitmodules", ".gitconfig":
 		return true
 	}
 	folders := strings.Split(path.Dir(rel), "/")
