@@ -36,7 +36,7 @@ type Report struct {
 	Root     string
 	Fixed    bool      // the findings were put back, where they have no error
 	Findings []Finding // in git's data
-	Files    []string  // changed, and run by tools of the host; relative to Root
+	Files    []string  // changed, and run by tools of the host, the sooner the further to the front; relative to Root
 	Odd      []Finding // devices, and programs that run as their owner
 	Partial  bool      // there was too much to look at all of it
 }
@@ -257,6 +257,7 @@ func (s Store) recover() (reports []Report, active []notes, err error) {
 func (n notes) end() Report {
 	report := Report{Root: n.Root, Fixed: n.Fix}
 	looked := map[string]bool{} // git directories
+	changed := map[string]occasion{}
 	scans := make([]*scanner, len(n.Areas))
 	for i, area := range n.Areas {
 		scan, err := newScanner(area.Path, area.Git)
@@ -280,16 +281,20 @@ func (n notes) end() Report {
 			continue
 		}
 		report.Findings = append(report.Findings, compare(area, scan, looked, n.Roots, n.Fix)...)
-		report.Partial = report.Partial || scan.Partial
-		for _, rel := range slices.Sorted(maps.Keys(scan.Files)) {
-			if area.Files[rel] != scan.Files[rel] && !area.Partial {
-				report.Files = append(report.Files, rel)
+		report.Partial = report.Partial || scan.Partial || scan.unlisted
+		for rel, is := range scan.Files {
+			if was, known := area.Files[rel]; was != is && (known || !area.Partial) {
+				changed[rel] = soonest(rel)
+				if slices.ContainsFunc(area.Named, func(name string) bool { return below(name, rel) }) {
+					changed[rel] = atOnce
+				}
 			}
 		}
 		for rel := range scan.odd {
 			report.Odd = append(report.Odd, scan.tame(rel, n.Fix))
 		}
 	}
+	report.Files = inOrder(changed)
 	slices.SortFunc(report.Odd, func(a, b Finding) int { return strings.Compare(a.Path, b.Path) })
 	return report
 }
@@ -306,7 +311,7 @@ func (s *scanner) again(before *Area) {
 		}
 	}
 	for _, name := range before.Named {
-		s.digestAll(name)
+		s.digestAll(name, 0)
 	}
 	if !s.Git {
 		s.tree()

@@ -480,18 +480,89 @@ func TestNotesAreForTheUserOnly(t *testing.T) {
 
 func TestRunsByItself(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{
-		".envrc", "a/.envrc", ".vscode/tasks.json", ".vscode/settings.json", ".idea/x.xml", ".devcontainer/devcontainer.json", ".claude/settings.local.json", ".mcp.json",
-		"web/package.json", "Makefile", ".github/workflows/ci.yml", ".husky/pre-commit", ".pre-commit-config.yaml", "tests/conftest.py", ".tool-versions", "mise.toml",
+	for when, names := range map[occasion]string{
+		atOnce: `.envrc a/.envrc .vscode/tasks.json .vscode/settings.json .idea/x.xml .devcontainer/devcontainer.json .devcontainer.json .claude/settings.local.json
+			.mcp.json .tool-versions mise.toml .hg/hgrc .jj/repo .jj/repo/config.toml x.code-workspace .dir-locals.el .vimrc GEMINI.md CLAUDE.local.md .gemini/settings.json
+			.codex/config.toml a/.VSCode/tasks.json .claude/package.json`,
+		onCommand: `web/package.json Makefile .github/workflows/ci.yml .husky/pre-commit .pre-commit-config.yaml tests/conftest.py .gitlab-ci.yml .circleci/config.yml
+			lefthook.yaml rust-toolchain rust-toolchain.toml flake.nix .yarnrc eslint.config.mjs setup.py pyproject.toml Taskfile.yml .bazelrc`,
+		never: `main.go README.md .github/CODEOWNERS docs/Makefile.md .jj/repo/store/x hgrc docs/repo docs/repo/config.toml`,
 	} {
-		if !runsByItself(name) {
-			t.Errorf("%s is not listed", name)
+		for _, name := range strings.Fields(names) {
+			if got := runsByItself(name); got != when {
+				t.Errorf("%s: %v", name, got)
+			}
 		}
 	}
-	for _, name := range []string{"main.go", "README.md", ".github/CODEOWNERS", "docs/Makefile.md"} {
-		if runsByItself(name) {
-			t.Errorf("%s is listed", name)
+}
+
+// However many files a session changes, those that run the soonest are named first, be they reached by a link.
+func TestFilesThatRunByThemselves(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("docs/old/tasks.json", "")
+	w.write("build/real", "")
+	for name, target := range map[string]string{".idea": "docs", "Makefile": "build/real"} {
+		if err := os.Symlink(target, w.path(name)); err != nil {
+			t.Fatal(err)
 		}
+	}
+	watch := w.begin(true)
+	for i := range 12 {
+		w.write(fmt.Sprintf("!a/%d/Makefile", i), "")
+		w.write(fmt.Sprintf("!a/%d/.envrc", i), "")
+	}
+	w.write(".envrc", "")
+	w.write("docs/old/tasks.json", "evil")
+	w.write("build/real", "evil")
+	for name, target := range map[string]string{".claude": "docs", ".hg": "nowhere", ".github": "/etc", "docs/.vscode": ".."} {
+		if err := os.Symlink(target, w.path(name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	report, err := watch.End(t.Context())
+	if err != nil {
+		t.Error(err)
+	}
+	if report.Partial {
+		t.Error("it went in circles")
+	}
+	var near []string
+	for _, name := range report.Files {
+		if strings.Count(name, "/") == 0 {
+			near = append(near, name)
+		}
+	}
+	if want := []string{".claude", ".envrc", ".hg", ".github", "Makefile"}; !slices.Equal(near, want) {
+		t.Errorf("named: %q", near)
+	}
+	for _, name := range []string{".idea/old/tasks.json", ".claude/old/tasks.json"} {
+		if !slices.Contains(report.Files, name) {
+			t.Errorf("%s is not named", name)
+		}
+	}
+}
+
+// What is beyond the bounds is said to be there, and does not hide what was known.
+func TestTooManyFilesToList(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write(".husky/x", "")
+	watch := w.begin(true)
+	for i := range maxFiles + 1 {
+		if err := os.WriteFile(w.path(fmt.Sprint(".husky/", i)), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.write(".envrc", "")
+	report, err := watch.End(t.Context())
+	if err != nil || !report.Partial || report.Files[0] != ".envrc" {
+		t.Errorf("%v, partial %v, %q", err, report.Partial, report.Files[0])
+	}
+	watch = w.begin(true)
+	w.write("new/.git/hooks/post-commit", "x")
+	if found := w.end(watch); len(found) != 1 {
+		t.Errorf("found %q", found)
 	}
 }
 

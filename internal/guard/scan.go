@@ -18,11 +18,14 @@ import (
 
 // Bounds for what a guest may have left. What is beyond them is replaced as a whole or reported, never read.
 const (
-	maxText  = 4 << 20  // bytes of one file that are kept
-	maxTotal = 64 << 20 // bytes of all of them
-	maxList  = 2000     // entries of one folder in git's data
-	maxDirs  = 5000     // git directories
-	maxDepth = 100      // folders in folders
+	maxText   = 4 << 20   // bytes of one file that are kept
+	maxTotal  = 64 << 20  // bytes of all of them
+	maxList   = 2000      // entries of one folder in git's data
+	maxDirs   = 5000      // git directories
+	maxDepth  = 100       // folders in folders
+	maxFiles  = 10_000    // files of each occasion on which they run by themselves
+	maxRead   = 256 << 20 // bytes of them that are read
+	maxFollow = 100_000   // entries of folders that a link leads to
 )
 
 // Kind is what stands at a path.
@@ -65,14 +68,18 @@ type Area struct {
 // scanner looks at an area. It follows no symbolic link out of it: everything goes through root.
 type scanner struct {
 	*Area
-	root  *os.Root
-	total int
-	seen  map[string]bool // git directories
-	known map[string]bool // those that are looked at however many there are
-	deep  bool            // in a git directory
-	limit int             // entries that are still looked at
-	since time.Time       // when set, special files that are younger are noted
-	odd   map[string]bool // those: devices, and programs that run as their owner or group
+	root     *os.Root
+	total    int
+	seen     map[string]bool  // git directories
+	known    map[string]bool  // those that are looked at however many there are
+	deep     bool             // in a git directory
+	limit    int              // entries that are still looked at
+	follow   int              // those behind links
+	listed   map[occasion]int // Files
+	read     int              // bytes of them
+	unlisted bool             // not all of Files is
+	since    time.Time        // when set, special files that are younger are noted
+	odd      map[string]bool  // those: devices, and programs that run as their owner or group
 }
 
 func newScanner(path string, git bool) (*scanner, error) {
@@ -81,7 +88,7 @@ func newScanner(path string, git bool) (*scanner, error) {
 		return nil, err
 	}
 	area := &Area{Path: path, Git: git, Nodes: map[string]Node{}, Files: map[string]string{}}
-	return &scanner{Area: area, root: root, seen: map[string]bool{}, known: map[string]bool{}, limit: maxTree, odd: map[string]bool{}}, nil
+	return &scanner{Area: area, root: root, seen: map[string]bool{}, known: map[string]bool{}, limit: maxTree, follow: maxFollow, listed: map[occasion]int{}, odd: map[string]bool{}}, nil
 }
 
 // repository looks at the git data of the area itself.
@@ -171,21 +178,35 @@ func (s *scanner) named(rel string) {
 		name := path.Join(from, e.value)
 		if e.value != "" && !path.IsAbs(e.value) && filepath.IsLocal(name) {
 			s.Named = append(s.Named, name)
-			s.digestAll(name)
+			s.digestAll(name, 0)
 		}
 	}
 }
 
-// digestAll digests a file, or the files of a folder.
-func (s *scanner) digestAll(name string) {
-	if info, err := s.root.Stat(name); err == nil && !info.IsDir() {
-		s.digest(s.root, name, name)
+// digestAll digests a file, or the files of a folder, also where a link leads to it. Links in it to other folders are not
+// followed, so that nothing goes in circles.
+func (s *scanner) digestAll(rel string, depth int) {
+	info, err := s.root.Lstat(rel)
+	if err != nil {
 		return
 	}
-	for _, e := range s.list(name) {
-		if e.Type().IsRegular() {
-			s.digest(s.root, path.Join(name, e.Name()), path.Join(name, e.Name()))
+	if !info.IsDir() {
+		if s.digest(rel); depth > 0 {
+			return
 		}
+	}
+	f, err := s.root.OpenFile(rel, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return // it is no folder
+	}
+	defer f.Close()
+	names, _ := f.Readdirnames(s.follow + 1)
+	if s.follow -= len(names); s.follow < 0 || depth > maxDepth {
+		s.follow, s.unlisted = max(s.follow, 0), true
+		return
+	}
+	for _, name := range names {
+		s.digestAll(path.Join(rel, name), depth+1)
 	}
 }
 
@@ -268,7 +289,7 @@ func (s *scanner) look(rel string) (Node, bool) {
 	case mode.IsRegular():
 		n.Kind, n.Mode = File, mode.Perm()
 		if info.Size() <= maxText && s.total < maxTotal {
-			if n.Text, err = readAll(s.root, rel); err == nil {
+			if n.Text, err = readAll(s.root, rel, syscall.O_NOFOLLOW); err == nil {
 				s.total += len(n.Text)
 				return n, true
 			}
@@ -281,8 +302,8 @@ func (s *scanner) look(rel string) (Node, bool) {
 var errLarge = errors.New("too large")
 
 // readAll reads a file of at most maxText bytes that can be swapped for something else at any time.
-func readAll(root *os.Root, rel string) ([]byte, error) {
-	f, err := root.OpenFile(rel, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY|syscall.O_NOFOLLOW, 0)
+func readAll(root *os.Root, rel string, flag int) ([]byte, error) {
+	f, err := root.OpenFile(rel, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY|flag, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -378,8 +399,12 @@ func (s *scanner) walk(dir *os.Root, rel string, depth int, on ground) {
 				continue
 			}
 			s.special(e, name)
-			if on == work && runsByItself(name) {
-				s.digest(dir, e.Name(), name)
+			switch {
+			case on != work:
+			case e.Type()&fs.ModeSymlink != 0 && holds(name) != never:
+				s.digestAll(name, 0)
+			case runsByItself(name) != never:
+				s.digest(name)
 			}
 		}
 	}
@@ -406,41 +431,28 @@ func (s *scanner) special(e fs.DirEntry, rel string) {
 	}
 }
 
-func (s *scanner) digest(dir *os.Root, name, rel string) {
-	if len(s.Files) >= maxList {
+// digest notes what a file is that runs by itself, and what a link leads to.
+func (s *scanner) digest(rel string) {
+	when := soonest(rel)
+	if s.listed[when]++; s.listed[when] > maxFiles {
+		s.unlisted = true
 		return
 	}
-	text, err := readAll(dir, name)
+	info, err := s.root.Lstat(rel)
 	if err != nil {
-		info, err := dir.Lstat(name)
-		if err != nil {
-			return
-		}
-		if target, err := dir.Readlink(name); err == nil {
-			s.Files[rel] = "link " + target
-		} else {
-			s.Files[rel] = mark(info)
-		}
 		return
 	}
-	sum := sha256.Sum256(text)
-	s.Files[rel] = hex.EncodeToString(sum[:8])
-}
-
-// runsByItself says whether some tool of a host runs what a file of this name says, or is told by it what to run, without
-// having been told to look at it.
-func runsByItself(rel string) bool {
-	switch path.Base(rel) {
-	case ".envrc", ".mise.toml", "mise.toml", ".tool-versions", ".rtx.toml", ".npmrc", ".yarnrc.yml", ".pnpmfile.cjs", ".mcp.json",
-		"package.json", "Makefile", "makefile", "GNUmakefile", "justfile", "Justfile", ".justfile", "Rakefile", "conftest.py",
-		"sitecustomize.py", "pyvenv.cfg", "build.rs", ".pre-commit-config.yaml", "lefthook.yml", ".lefthook.yml", ".exrc", ".nvimrc",
-		".nvim.lua", ".gdbinit", ".lldbinit", "CLAUDE.md", "AGENTS.md", ".gitattributes", ".gitmodules", ".gitconfig":
-		return true
+	is, link := mark(info), ""
+	if info.Mode()&fs.ModeSymlink != 0 {
+		target, _ := s.root.Readlink(rel)
+		is, link = "", "link "+target
 	}
-	folders := strings.Split(path.Dir(rel), "/")
-	return slices.ContainsFunc(folders, func(f string) bool {
-		return slices.Contains([]string{
-			".vscode", ".idea", ".fleet", ".zed", ".cursor", ".devcontainer", ".husky", ".githooks", ".claude", ".cargo", ".mvn", ".mise",
-		}, f)
-	}) || slices.Contains(folders, ".github") && (slices.Contains(folders, "workflows") || slices.Contains(folders, "actions"))
+	if s.read >= maxRead {
+		s.unlisted = true
+	} else if text, err := readAll(s.root, rel, 0); err == nil {
+		s.read += len(text)
+		sum := sha256.Sum256(text)
+		is = hex.EncodeToString(sum[:8])
+	}
+	s.Files[rel] = link + is
 }
