@@ -36,7 +36,7 @@ type Report struct {
 	Root     string
 	Fixed    bool      // the findings were put back, where they have no error
 	Findings []Finding // in git's data
-	Files    []string  // changed, and run by tools of the host, the sooner the further to the front; relative to Root
+	Files    []string  // changed, and run by tools of the host, the sooner the further to the front; relative to Root if they lie in it
 	Odd      []Finding // devices, and programs that run as their owner
 	Partial  bool      // there was too much to look at all of it
 }
@@ -111,6 +111,9 @@ func (s Store) Begin(ctx context.Context, site Site, fix bool) (*Watch, []Report
 		if i == 0 {
 			tree = scan
 		} else {
+			for _, name := range scan.outside {
+				tree.refer(".", name)
+			}
 			scan.root.Close()
 		}
 	}
@@ -283,12 +286,18 @@ func (n notes) end() Report {
 		report.Findings = append(report.Findings, compare(area, scan, looked, n.Roots, n.Fix)...)
 		report.Partial = report.Partial || scan.Partial || scan.unlisted
 		for rel, is := range scan.Files {
-			if was, known := area.Files[rel]; was != is && (known || !area.Partial) {
-				changed[rel] = soonest(rel)
-				if slices.ContainsFunc(area.Named, func(name string) bool { return below(name, rel) }) {
-					changed[rel] = atOnce
-				}
+			was, known := area.Files[rel]
+			if _, guarded := scan.Nodes[rel]; guarded || was == is || !known && area.Partial {
+				continue
 			}
+			name, when := rel, soonest(rel)
+			if i > 0 {
+				name = filepath.Join(area.Path, rel)
+			}
+			if slices.ContainsFunc(area.Named, func(name string) bool { return below(name, rel) }) {
+				when = atOnce
+			}
+			changed[name] = when
 		}
 		for rel := range scan.odd {
 			report.Odd = append(report.Odd, scan.tame(rel, n.Fix))

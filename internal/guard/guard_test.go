@@ -232,6 +232,9 @@ func TestNothingToPushTo(t *testing.T) {
 	w.write(".git/zz/hooks/post-receive", "touch owned")
 	w.git("init", "-q", ".git/yy")
 	w.write(".git/yy/.git/hooks/post-receive", "touch owned")
+	for _, name := range []string{"head", "Objects/x", "REFS/x", "hooks/update"} { // a repository where file systems do not mind
+		w.write("case/"+name, "")
+	}
 	w.write(".git/remotes/old.sample", "URL: .git/zz\n")
 	w.write(".git/branches/older", ".git/zz\n")
 	w.git("config", "branch.main.remote", "./.git/zz")
@@ -241,6 +244,7 @@ func TestNothingToPushTo(t *testing.T) {
 	want := []string{
 		".git/branches/older: added", ".git/config: branch.main.remote", ".git/config: remote.backup.mirror", ".git/config: remote.backup.url",
 		".git/remotes/old.sample: added", ".git/yy/.git/hooks/post-receive: added", ".git/zz/hooks/post-receive: added",
+		"case/hooks/update: added",
 	}
 	found := w.end(watch)
 	slices.Sort(found)
@@ -540,6 +544,42 @@ func TestFilesThatRunByThemselves(t *testing.T) {
 		if !slices.Contains(report.Files, name) {
 			t.Errorf("%s is not named", name)
 		}
+	}
+}
+
+// What git takes from the project is named, by whichever way it is led there.
+func TestWhatGitTakesFromTheProject(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.git("config", "core.hooksPath", "scripts")
+	w.git("config", "core.attributesFile", w.path("absolute"))
+	w.git("config", "include.path", "../included")
+	w.git("config", "extensions.worktreeConfig", "true")
+	w.git("config", "--worktree", "core.hooksPath", "more")
+	w.git("worktree", "add", "-q", "../wt")
+	w.write("included", "[include]\npath = again\npath = included\n")
+	if err := os.Symlink("../../pc.sh", w.path(".git/hooks/pre-commit")); err != nil {
+		t.Fatal(err)
+	}
+	watch := w.begin(true)
+	linked, _, err := w.store.Begin(t.Context(), Site{Root: w.path("../wt"), GitDirs: []string{w.path(".git")}, Main: w.root}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-linked.walked
+	for _, name := range []string{"absolute", "again", "included", "more/post-commit", "pc.sh", "unrelated", "../wt/scripts/pre-push"} {
+		w.write(name, "evil")
+	}
+	if err := errors.Join(os.Mkdir(w.path("scripts"), 0o755), os.Symlink("../unrelated", w.path("scripts/pre-push"))); err != nil {
+		t.Fatal(err)
+	}
+	report, err := linked.End(t.Context())
+	if want := []string{"scripts/pre-push"}; err != nil || !slices.Equal(report.Files, want) {
+		t.Errorf("of a linked working tree: %q, %v", report.Files, err)
+	}
+	report, err = watch.End(t.Context())
+	if diff := cmp.Diff([]string{"absolute", "again", "included", "pc.sh", "more/post-commit", "scripts/pre-push"}, report.Files); diff != "" || err != nil {
+		t.Error(diff, err)
 	}
 }
 

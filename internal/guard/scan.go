@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -60,7 +59,7 @@ type Area struct {
 	Git     bool              `json:"git"`     // the folder is a git directory itself, and no working tree
 	Dirs    []string          `json:"dirs"`    // git directories, relative to Path, the outer before the inner
 	Nodes   map[string]Node   `json:"nodes"`   // what matters in them, relative to Path
-	Named   []string          `json:"named"`   // files and folders of the working tree that configurations name
+	Named   []string          `json:"named"`   // what git takes from the project, because configurations or links say so
 	Files   map[string]string `json:"files"`   // what tools of the host run by themselves, with a digest
 	Partial bool              `json:"partial"` // not everything was looked at
 }
@@ -74,6 +73,8 @@ type scanner struct {
 	known    map[string]bool  // those that are looked at however many there are
 	deep     bool             // in a git directory
 	limit    int              // entries that are still looked at
+	referred map[string]bool  // Named
+	outside  []string         // what configurations and links name that is not in the area
 	follow   int              // those behind links
 	listed   map[occasion]int // Files
 	read     int              // bytes of them
@@ -88,7 +89,7 @@ func newScanner(path string, git bool) (*scanner, error) {
 		return nil, err
 	}
 	area := &Area{Path: path, Git: git, Nodes: map[string]Node{}, Files: map[string]string{}}
-	return &scanner{Area: area, root: root, seen: map[string]bool{}, known: map[string]bool{}, limit: maxTree, follow: maxFollow, listed: map[occasion]int{}, odd: map[string]bool{}}, nil
+	return &scanner{Area: area, root: root, seen: map[string]bool{}, known: map[string]bool{}, limit: maxTree, follow: maxFollow, referred: map[string]bool{}, listed: map[occasion]int{}, odd: map[string]bool{}}, nil
 }
 
 // repository looks at the git data of the area itself.
@@ -108,7 +109,7 @@ func (s *scanner) dotGit(rel string) {
 	case info.IsDir():
 		s.gitDir(rel)
 	default:
-		s.note(rel)
+		s.keep(rel)
 		if info, err := s.root.Stat(rel); err == nil && info.IsDir() {
 			s.gitDir(rel) // a link to another place in the area
 		}
@@ -136,14 +137,11 @@ func (s *scanner) gitDir(rel string) {
 	}
 	for _, folder := range []string{"hooks", "info", "objects/info", "modules", "worktrees"} {
 		if info, err := s.root.Lstat(path.Join(rel, folder)); err == nil && !info.IsDir() {
-			s.note(path.Join(rel, folder))
+			s.keep(path.Join(rel, folder))
 		}
 	}
 	for _, name := range slices.Concat(guarded, halfway) {
 		s.note(path.Join(rel, name))
-	}
-	if s.since.IsZero() {
-		s.named(rel)
 	}
 	s.hooks(path.Join(rel, "hooks"), 0)
 	for _, folder := range []string{"remotes", "branches"} { // where git kept addresses long ago, and still looks
@@ -151,36 +149,15 @@ func (s *scanner) gitDir(rel string) {
 			s.note(path.Join(rel, folder, e.Name()))
 		}
 	}
+	if s.since.IsZero() {
+		s.named(rel)
+	}
 	for _, e := range s.list(path.Join(rel, "worktrees")) {
 		if e.IsDir() {
 			s.gitDir(path.Join(rel, "worktrees", e.Name()))
 		}
 	}
 	s.modules(path.Join(rel, "modules"), 0)
-}
-
-// named finds what the configuration of a git directory names and a guest can write to, as it is a part of the project: a
-// session may change that, and the user should know.
-func (s *scanner) named(rel string) {
-	entries, err := parseConfig(s.Nodes[path.Join(rel, "config")].Text)
-	if err != nil {
-		return
-	}
-	for _, e := range entries {
-		from := path.Dir(rel) // the working tree
-		switch e.pattern() {
-		case "include.path", "includeif.*.path":
-			from = rel
-		case "core.hookspath", "core.attributesfile":
-		default:
-			continue
-		}
-		name := path.Join(from, e.value)
-		if e.value != "" && !path.IsAbs(e.value) && filepath.IsLocal(name) {
-			s.Named = append(s.Named, name)
-			s.digestAll(name, 0)
-		}
-	}
 }
 
 // digestAll digests a file, or the files of a folder, also where a link leads to it. Links in it to other folders are not
@@ -267,8 +244,15 @@ func (s *scanner) list(rel string) []fs.DirEntry {
 	return entries
 }
 
-// note keeps what stands at a path.
+// note keeps what stands at a path, and where the file is that a link stands for.
 func (s *scanner) note(rel string) {
+	if s.keep(rel); s.Nodes[rel].Kind == Link && s.since.IsZero() {
+		s.refer(path.Dir(rel), string(s.Nodes[rel].Text))
+	}
+}
+
+// keep keeps what stands at a path.
+func (s *scanner) keep(rel string) {
 	if n, ok := s.look(rel); ok {
 		s.Nodes[rel] = n
 	}
@@ -385,7 +369,7 @@ func (s *scanner) walk(dir *os.Root, rel string, depth int, on ground) {
 				}
 			}
 			if on == gitData && !e.IsDir() && !e.Type().IsRegular() {
-				s.note(name)
+				s.keep(name)
 				continue
 			}
 			if e.IsDir() {
