@@ -49,10 +49,11 @@ bench: build lima
 docs:
 	$(GO) test ./internal/config -run TestDocumentedKeys -update
 
-# What a release consists of, in dist/. RELEASE_KEY is the file of the minisign key that signs it, MINISIGN_PASSWORD its password.
+# What a release consists of, in dist/. RELEASE_KEY is the file of the minisign key that signs it, MINISIGN_PASSWORD its password;
+# UNSIGNED=1 does without.
 VERSION ?= $(shell git describe --tags --exact-match 2>/dev/null)
 release:
-	GO="$(GO)" $(GO) run ./scripts/release -version "$(VERSION)" -key "$(RELEASE_KEY)"
+	GO="$(GO)" $(GO) run ./scripts/release -version "$(VERSION)" -key "$(RELEASE_KEY)" $(if $(UNSIGNED),-unsigned)
 
 clean:
 	rm -rf bin dist

@@ -3,10 +3,6 @@
 #
 #   curl -fsSL https://raw.githubusercontent.com/themouette/claude-vm/main/install.sh | bash
 #
-# CLAUDE_VM_VERSION   the version to install, such as 1.2.3, in place of the latest
-# CLAUDE_VM_BIN       the folder for the program, in place of ~/.local/bin
-# CLAUDE_VM_RELEASES  the address of another server that has the releases
-#
 # Everything stands in functions and begins with the last line, so that half a download does nothing.
 set -eu
 
@@ -17,10 +13,24 @@ die() {
 	exit 1
 }
 
+usage() {
+	cat <<'END'
+usage: install.sh takes no arguments, but variables:
+
+CLAUDE_VM_VERSION   the version to install, such as 1.2.3, in place of the latest
+CLAUDE_VM_BIN       the folder for the program, in place of ~/.local/bin
+CLAUDE_VM_RELEASES  the address of another server that has the releases
+CLAUDE_VM_UNSIGNED  1: without minisign go by the checksum alone
+END
+}
+
 have() { command -v "$1" >/dev/null 2>&1; }
 
 # The key that signs releases; a test holds it against internal/selfupdate/release.pub.
 release_key=""
+
+# The Lima that claude-vm is tested with; a test holds it against internal/cli/install_hint.go.
+lima_version=2.2.0
 
 # platform prints what this system is called in the names of releases.
 platform() {
@@ -78,12 +88,34 @@ verify() {
 	fi
 }
 
+# place FILE FOLDER NAME puts a document of the release where it is looked for.
+place() {
+	if [ -f "$1" ] && [ ! -L "$1" ]; then
+		{ mkdir -p "$2" && cp "$1" "$2/$3"; } || say "Cannot write $2/$3"
+	fi
+}
+
+# documents puts completions and man pages where shells and man look for them.
+documents() {
+	share=$HOME/.local/share
+	tar -xzf "$1" completions man 2>/dev/null || return 0 # an older release may have none
+	place completions/claude-vm.bash "$share/bash-completion/completions" claude-vm
+	place completions/claude-vm.fish "$share/fish/vendor_completions.d" claude-vm.fish
+	place completions/_claude-vm "$share/zsh/site-functions" _claude-vm
+	for page in man/*.1; do
+		place "$page" "$share/man/man1" "${page#man/}"
+	done
+	say "Completions and man pages are in $share; zsh needs it in its fpath: fpath+=($share/zsh/site-functions)"
+}
+
 # needs says how to get what claude-vm drives, as far as that is missing.
 needs() {
 	if ! have limactl; then
 		say "claude-vm needs Lima, which is not installed yet:"
 		if have brew; then
 			say "  brew install lima"
+		elif [ "$(uname -s)" = Linux ]; then
+			say "  curl -fsSL https://github.com/lima-vm/lima/releases/download/v$lima_version/lima-$lima_version-Linux-$(uname -m).tar.gz | sudo tar -xz -C /usr/local"
 		else
 			say "  https://lima-vm.io/docs/installation/"
 		fi
@@ -100,8 +132,15 @@ needs() {
 }
 
 main() {
+	if [ $# -gt 0 ]; then
+		usage >&2
+		exit 2
+	fi
 	[ -n "${HOME:-}" ] || [ -n "${CLAUDE_VM_BIN:-}" ] || die "HOME is not set; say where to install with CLAUDE_VM_BIN"
 	bin=${CLAUDE_VM_BIN:-$HOME/.local/bin}
+	case $bin in
+	[~]/*) bin=${HOME:?}/${bin#??} ;; # quotes have kept it from the shell
+	esac
 	base=${CLAUDE_VM_RELEASES:-https://github.com/themouette/claude-vm/releases}
 	version=${CLAUDE_VM_VERSION:-}
 	version=${version#v}
@@ -113,6 +152,9 @@ main() {
 	archive=claude-vm-$(platform).tar.gz
 	have curl || have wget || die "curl or wget is needed to download claude-vm"
 	have sha256sum || have shasum || die "sha256sum or shasum is needed to verify the download"
+	if [ -n "$release_key" ] && ! have minisign && [ "${CLAUDE_VM_UNSIGNED:-}" != 1 ]; then
+		die "minisign is needed to verify the signature: install it (its package is called minisign), or go by the checksum alone with CLAUDE_VM_UNSIGNED=1"
+	fi
 
 	mkdir -p "$bin" || die "cannot make the folder $bin; choose another one with CLAUDE_VM_BIN"
 	bin=$(CDPATH='' cd "$bin" && pwd)
@@ -123,7 +165,7 @@ main() {
 	cd "$work"
 
 	say "Downloading $archive from $from"
-	fetch "$from/checksums.txt" checksums.txt || die "cannot download $from/checksums.txt"
+	fetch "$from/checksums.txt" checksums.txt || die "cannot download $from/checksums.txt${version:+; if there is no version $version, see which there are: $base}"
 	fetch "$from/$archive" "$archive" || die "cannot download $from/$archive"
 	verify "$archive"
 	tar -xzf "$archive" claude-vm || die "$archive has no claude-vm; nothing was installed"
@@ -142,9 +184,12 @@ main() {
 	*":$bin:"*) ;;
 	*) say "$bin is not on your PATH. Add this line to your shell's profile:" && say "  export PATH=\"$bin:\$PATH\"" ;;
 	esac
+	first=$(command -v claude-vm) || first=$bin/claude-vm
+	[ "$first" = "$bin/claude-vm" ] || say "Another claude-vm comes first on your PATH: $first"
+	[ -z "${HOME:-}" ] || documents "$archive"
 	needs
 	say "See what else is missing with: claude-vm doctor"
 	say "Begin in a project with: claude-vm setup"
 }
 
-main
+main "$@"

@@ -3,7 +3,7 @@
 # `vm.image` accepts. For hosts that cannot reach an image server. Prints the folder.
 #
 # image.sh        our own image, whose boots are short from the first on
-# image.sh stock  one with cloud-init, as images for Lima usually are; make bench compares with it
+# image.sh stock  one with cloud-init and a kernel for clouds, as Debian's own is; make bench compares with it
 #
 # Runs as root or as an ordinary user with a range in /etc/subuid.
 # shellcheck disable=SC2016 # apt and mmdebstrap expand them
@@ -18,9 +18,15 @@ if [ -f "$out/disk.qcow2" ]; then
 fi
 
 suite=trixie
+arch=$(dpkg --print-architecture)
+case $flavour in
+lean) kernel=linux-image-$arch ;;
+stock) kernel=linux-image-cloud-$arch ;;
+*) die "usage: image.sh [lean|stock]" ;;
+esac
 packages=(
 	# a machine that boots and that we can talk to
-	"linux-image-$(dpkg --print-architecture)" systemd-sysv dbus udev openssh-server sudo iproute2 iptables kmod e2fsprogs
+	"$kernel" systemd-sysv dbus udev openssh-server sudo iproute2 iptables kmod e2fsprogs
 	# what makes its boots short
 	busybox-static cpio
 	# file sharing
@@ -64,7 +70,6 @@ ln -sf ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf
 EOF
 	cmdline='root=/dev/vda rw console=ttyS0 quiet net.ifnames=0'
 	;;
-*) die "usage: image.sh [lean|stock]" ;;
 esac
 
 scripts=$repo/internal/guest/scripts

@@ -17,8 +17,11 @@ import (
 	"github.com/themouette/claude-vm/internal/proc"
 )
 
+// ErrNoHostLogin means that the Claude Code of this machine has no login that is good.
+var ErrNoHostLogin = errors.New("there is no login of Claude on this machine")
+
 // HostLogin returns the login that Claude Code has on this machine, and where it was found: in the Keychain on a Mac, else
-// in its file. An error that is fs.ErrNotExist means that there is none.
+// in its file.
 func HostLogin(ctx context.Context, env []string, home string, now time.Time) (login Login, source string, err error) {
 	stateFile := filepath.Join(home, StateFile)
 	source = filepath.Join(home, CredentialsFile)
@@ -45,7 +48,7 @@ func HostLogin(ctx context.Context, env []string, home string, now time.Time) (l
 	}
 	login, err = ReadLogin(credentials, known, now)
 	if err == nil && (login.Empty() || login.Over(now)) {
-		err = fmt.Errorf("there is no login of Claude on this machine: %w", fs.ErrNotExist)
+		err = ErrNoHostLogin
 	}
 	return login, source, err
 }

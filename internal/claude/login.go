@@ -66,6 +66,8 @@ const (
 	maxWord   = 500      // bytes of everything else
 	// maxLife bounds when an access token says that it expires. One that claimed to live for ever could never be replaced.
 	maxLife = 400 * 24 * time.Hour
+	// usualLife is more than the hours that access tokens live.
+	usualLife = 24 * time.Hour
 )
 
 // ReadLogin reads a login out of the contents of CredentialsFile and StateFile, either of which may be empty. It takes only
@@ -160,9 +162,28 @@ func (l Login) Same(other Login) bool {
 	return l.APIKey == other.APIKey && a.AccessToken == b.AccessToken && a.RefreshToken == b.RefreshToken
 }
 
-// NewerThan compares two logins by when their access tokens expire: Claude renews a token shortly before it does.
-func (l Login) NewerThan(other Login) bool {
-	return l.Tokens != nil && (other.Tokens == nil || l.Tokens.ExpiresAt > other.Tokens.ExpiresAt)
+// NewerThan compares two logins by when their access tokens expire: Claude renews a token shortly before it does. One that
+// claims to live for longer than such tokens do is newer than none: it would push all others out.
+func (l Login) NewerThan(other Login, now time.Time) bool {
+	expiry := func(l Login) int64 {
+		if l.Tokens == nil || l.Tokens.ExpiresAt > now.Add(usualLife).UnixMilli() {
+			return 0
+		}
+		return l.Tokens.ExpiresAt
+	}
+	return l.Tokens != nil && (other.Tokens == nil || expiry(l) > expiry(other))
+}
+
+// Named says whether a login tells whose it is.
+func (l Login) Named() bool { return l.Account != nil || l.account() != "" }
+
+func (l Login) account() string {
+	return cmp.Or(cmp.Or(l.Account, &Account{}).AccountUUID, cmp.Or(l.Tokens, &Tokens{}).AccountUUID)
+}
+
+// SameAccount says whether two logins claim to be of one account.
+func (l Login) SameAccount(other Login) bool {
+	return l.account() == other.account() && (l.account() != "" || l.Who() == other.Who())
 }
 
 // Who returns how a person knows the account.

@@ -132,8 +132,34 @@ func TestLoginsInTime(t *testing.T) {
 		}
 	}
 	renewed := Login{Tokens: &Tokens{AccessToken: "b", RefreshToken: "sk-ant-ort01-R", ExpiresAt: someLogin.Tokens.ExpiresAt + 1}}
-	if !renewed.NewerThan(someLogin) || someLogin.NewerThan(renewed) || someLogin.NewerThan(someLogin) || renewed.Same(someLogin) {
+	if !renewed.NewerThan(someLogin, now) || someLogin.NewerThan(renewed, now) || someLogin.NewerThan(someLogin, now) || renewed.Same(someLogin) {
 		t.Error("a renewed login is not newer")
+	}
+	eternal := Login{Tokens: &Tokens{AccessToken: "c", ExpiresAt: at(30 * 24 * time.Hour)}}
+	if eternal.NewerThan(someLogin, now) || !someLogin.NewerThan(eternal, now) {
+		t.Error("a login that claims to live for a month pushes others out")
+	}
+}
+
+func TestSameAccount(t *testing.T) {
+	t.Parallel()
+	bare := Login{Tokens: &Tokens{AccessToken: "a"}}
+	byToken := Login{Tokens: &Tokens{AccessToken: "b", AccountUUID: "u-1"}}
+	mail := func(email string) Login { return Login{Tokens: bare.Tokens, Account: &Account{Email: email}} }
+	other := Login{Tokens: bare.Tokens, Account: &Account{AccountUUID: "u-2", Email: "a@example.org"}}
+	for _, test := range []struct {
+		a, b Login
+		same bool
+	}{
+		{someLogin, someLogin, true}, {someLogin, byToken, true}, {someLogin, bare, false}, {someLogin, other, false}, {bare, bare, true},
+		{mail("a@example.org"), mail("a@example.org"), true}, {mail("a@example.org"), mail("b@example.org"), false}, {mail("a@example.org"), someLogin, false},
+	} {
+		if test.a.SameAccount(test.b) != test.same || test.b.SameAccount(test.a) != test.same {
+			t.Errorf("%+v and %+v: %v", test.a, test.b, !test.same)
+		}
+	}
+	if bare.Named() || !byToken.Named() || !someLogin.Named() {
+		t.Error("wrong about who is named")
 	}
 }
 

@@ -7,10 +7,12 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 
+	"al.essio.dev/pkg/shellescape"
 	"github.com/spf13/cobra"
 
 	"github.com/themouette/claude-vm/internal/claude"
@@ -58,14 +60,14 @@ func (a *app) runSession(ctx context.Context, command func(*config.Config) guest
 	if err != nil {
 		return err
 	}
-	spec, err := a.sessionSpec(p, cfg, asked, command(cfg))
+	spec, named, err := a.sessionSpec(p, cfg, asked, command(cfg))
 	if err != nil {
 		return err
 	}
 	if err := a.lendAgents(ctx, p, cfg, &spec); err != nil {
 		return err
 	}
-	store, err := a.machines(ctx, cfg, spec.Command.Env...)
+	store, err := a.machines(ctx, cfg, named...)
 	if err != nil {
 		return err
 	}
@@ -108,7 +110,7 @@ func (a *app) ensureTemplate(ctx context.Context, store template.Store, p *proje
 	if err == nil {
 		lock.Unlock()
 		a.sayOldClaude(cfg, record)
-		return nil
+		return builtFrom(ctx, store, cfg, record)
 	}
 	if !errors.Is(err, template.ErrNone) {
 		return err
@@ -134,30 +136,47 @@ func (a *app) ensureTemplate(ctx context.Context, store template.Store, p *proje
 	return err
 }
 
-// sessionSpec says what a session is to be.
-func (a *app) sessionSpec(p *project.Project, cfg *config.Config, asked *trust.Review, command guest.Session) (session.Spec, error) {
-	mounts, err := a.mounts(p, cfg)
+// builtFrom makes sure that a template stands on the image that the command line asks for: a session cannot change that.
+func builtFrom(ctx context.Context, store template.Store, cfg *config.Config, record template.Record) error {
+	if cfg.Origin("vm.image").Layer != config.Flag {
+		return nil
+	}
+	images, err := store.Lima.Images(ctx, cfg.VM.Image)
+	if err != nil || reflect.DeepEqual(images, record.Images) {
+		return err
+	}
+	return advisedError{
+		usageError{"claude-vm", errors.New("--image: the template of this project was built from another image")},
+		"build it anew: claude-vm setup --image " + shellescape.Quote(cfg.VM.Image),
+	}
+}
+
+// sessionSpec says what a session is to be. The variables named are those of the session whose addresses it may reach.
+func (a *app) sessionSpec(
+	p *project.Project, cfg *config.Config, asked *trust.Review, command guest.Session,
+) (spec session.Spec, named []string, err error) {
+	mounts, err := a.mounts(p, cfg, asked)
 	if err != nil {
-		return session.Spec{}, err
+		return spec, nil, err
 	}
 	command.Home = lima.GuestHome
 	command.Dir = guestPath(mounts, p.Dir)
-	if command.Env, err = a.guestEnv(p, cfg); err != nil {
-		return session.Spec{}, err
+	if command.Env, named, err = a.guestEnv(p, cfg); err != nil {
+		return spec, nil, err
 	}
 	command.Scripts, err = readScripts(asked, []string{filepath.Join(p.Root, runtimeScript)}, cfg.Runtime.Scripts, cfg.Phase.Runtime)
 	if err != nil {
-		return session.Spec{}, err
+		return spec, nil, err
 	}
 	ports, err := a.ports(cfg)
 	if err != nil {
-		return session.Spec{}, err
+		return spec, nil, err
 	}
 	steps, err := a.tellNPM()
 	if err != nil {
-		return session.Spec{}, err
+		return spec, nil, err
 	}
-	spec := session.Spec{
+	spec = session.Spec{
 		Shape: session.Shape{
 			Project: p, Template: p.TemplateName(), Mounts: mounts, MountType: cfg.VM.MountType,
 		},
@@ -184,7 +203,7 @@ func (a *app) sessionSpec(p *project.Project, cfg *config.Config, asked *trust.R
 	if !spec.TTY && isTerminal(a.Stdin) && command.Mode == guest.Exec && command.Command[0] == "claude" {
 		spec.Stdin = nil
 	}
-	return spec, nil
+	return spec, named, nil
 }
 
 // label is what runs, for people: nothing that could be private.
@@ -201,7 +220,7 @@ func label(command guest.Session) string {
 
 // mounts returns the folders that a session sees: the project, what git needs of it elsewhere, Claude's conversations
 // about it, and what the user asked for.
-func (a *app) mounts(p *project.Project, cfg *config.Config) ([]mount.Mount, error) {
+func (a *app) mounts(p *project.Project, cfg *config.Config, asked *trust.Review) ([]mount.Mount, error) {
 	base := []mount.Mount{{Host: p.Root, Guest: p.Root, Writable: true, Origin: "the project"}}
 	for _, dir := range p.GitDirs {
 		base = append(base, mount.Mount{Host: dir, Guest: dir, Writable: true, Origin: "the project's git data"})
@@ -212,6 +231,10 @@ func (a *app) mounts(p *project.Project, cfg *config.Config) ([]mount.Mount, err
 		if err := os.MkdirAll(host, 0o700); err != nil {
 			return nil, err
 		}
+		host, err := filepath.EvalSymlinks(host)
+		if err != nil {
+			return nil, err
+		}
 		base = append(base, mount.Mount{
 			Host: host, Guest: lima.GuestHome + "/.claude/projects/" + name, Writable: true, Origin: "Claude's conversations",
 		})
@@ -220,7 +243,11 @@ func (a *app) mounts(p *project.Project, cfg *config.Config) ([]mount.Mount, err
 	if err != nil {
 		return nil, err
 	}
-	return mount.Resolve(base, added...)
+	mounts, err := mount.Resolve(base, added...)
+	if err != nil {
+		return nil, err
+	}
+	return mounts, asked.Saw(mounts, base...)
 }
 
 // addedMounts returns the mounts of the configuration files and of the command line, a list for each, the farthest first.
@@ -231,7 +258,7 @@ func (a *app) addedMounts(configured []config.Mount, flags []string) ([][]mount.
 			mount.Mount{Host: m.Location, Guest: m.MountPoint, Writable: m.Writable, Origin: m.Origin.String()})
 	}
 	for _, spec := range flags {
-		m, err := mount.ParseSpec(spec, a.Home)
+		m, err := a.mountFlag(spec)
 		if err != nil {
 			return nil, err
 		}
@@ -241,12 +268,26 @@ func (a *app) addedMounts(configured []config.Mount, flags []string) ([][]mount.
 	return layers, nil
 }
 
+// mountFlag reads a --mount. For a path that is not an absolute one it says how to write that.
+func (a *app) mountFlag(spec string) (mount.Mount, error) {
+	m, err := mount.ParseSpec(spec, a.Home)
+	switch host, _, _ := strings.Cut(spec, ":"); {
+	case err == nil, host == "", filepath.IsAbs(host):
+		return m, err
+	case host[0] == '~':
+		return m, advisedError{err, "write out where the home of that user is"}
+	default:
+		return m, advisedError{err, `a folder below this one is written "$PWD/` + strings.TrimPrefix(host, "./") + `"`}
+	}
+}
+
 // ports returns the ports to publish. One of the command line takes the place of the same host port in a file.
 func (a *app) ports(cfg *config.Config) ([]lima.Port, error) {
 	chosen := map[int]int{}
 	for _, p := range cfg.Ports {
 		chosen[p.Host] = p.Guest
 	}
+	given := map[uint64]uint64{}
 	for _, spec := range a.flags.ports {
 		host, guest, both := strings.Cut(spec, ":")
 		if !both {
@@ -257,7 +298,10 @@ func (a *app) ports(cfg *config.Config) ([]lima.Port, error) {
 		if hostErr != nil || guestErr != nil || h == 0 || g == 0 {
 			return nil, usageError{"claude-vm", fmt.Errorf("--publish: %q is not HOST:GUEST with two ports from 1 to 65535", spec)}
 		}
-		chosen[int(h)] = int(g)
+		if before, twice := given[h]; twice && before != g {
+			return nil, usageError{"claude-vm", fmt.Errorf("--publish: the host port %d cannot be both %d and %d in the VM", h, before, g)}
+		}
+		given[h], chosen[int(h)] = g, int(g)
 	}
 	var ports []lima.Port
 	for _, host := range slices.Sorted(maps.Keys(chosen)) {
@@ -284,42 +328,49 @@ func guestPath(mounts []mount.Mount, path string) string {
 // terminal and which time zone a person sits at.
 var passedOn = append(claude.LoginSecrets(), "ANTHROPIC_BASE_URL", "TERM", "COLORTERM", "LANG", "TZ")
 
-// guestEnv returns the variables that the guest's command gets. What was asked for more closely comes later, and so wins.
-func (a *app) guestEnv(p *project.Project, cfg *config.Config) ([]string, error) {
-	env := a.proxies(cfg)
+// guestEnv returns the variables that the guest's command gets, and those of them that the user has named an address with: a
+// file in the project is written by whoever works there. What was asked for more closely comes later, and so wins.
+func (a *app) guestEnv(p *project.Project, cfg *config.Config) (env, named []string, err error) {
+	add := func(theirs bool, variables ...string) {
+		env = append(env, variables...)
+		if !theirs {
+			named = append(named, variables...)
+		}
+	}
+	add(false, a.proxies(cfg)...)
 	for _, name := range passedOn {
 		if value := proc.Getenv(a.Env, name); value != "" {
-			env = append(env, name+"="+value)
+			add(false, name+"="+value)
 		}
 	}
 	for _, name := range a.flags.inherit {
 		if !envfile.ValidName(name) {
-			return nil, usageError{"claude-vm", fmt.Errorf("--inherit-env: %q cannot be the name of a variable", name)}
+			return nil, nil, usageError{"claude-vm", fmt.Errorf("--inherit-env: %q cannot be the name of a variable", name)}
 		}
 		i := slices.IndexFunc(a.Env, func(v string) bool { return strings.HasPrefix(v, name+"=") })
 		if i < 0 {
-			return nil, usageError{"claude-vm", fmt.Errorf("--inherit-env: the variable %s is not set here", name)}
+			return nil, nil, usageError{"claude-vm", fmt.Errorf("--inherit-env: the variable %s is not set here", name)}
 		}
-		env = append(env, a.Env[i])
+		add(false, a.Env[i])
 	}
 	for _, file := range a.flags.envFiles {
 		text, err := trust.ReadFile(p.Root, a.path(file))
 		if err != nil {
-			return nil, usageError{"claude-vm", fmt.Errorf("--env-file: %w", err)}
+			return nil, nil, usageError{"claude-vm", fmt.Errorf("--env-file: %w", err)}
 		}
 		variables, err := envfile.Parse(string(text))
 		if err != nil {
-			return nil, usageError{"claude-vm", fmt.Errorf("--env-file %s: %w", file, err)}
+			return nil, nil, usageError{"claude-vm", fmt.Errorf("--env-file %s: %w", file, err)}
 		}
-		env = append(env, variables...)
+		add(trust.InProject(p.Root, a.path(file)), variables...)
 	}
 	for _, v := range a.flags.env {
 		if name, _, found := strings.Cut(v, "="); !found || !envfile.ValidName(name) {
-			return nil, usageError{"claude-vm", fmt.Errorf("--env: %q is not NAME=VALUE", v)}
+			return nil, nil, usageError{"claude-vm", fmt.Errorf("--env: %q is not NAME=VALUE", v)}
 		}
-		env = append(env, v)
+		add(false, v)
 	}
-	return env, nil
+	return env, named, nil
 }
 
 // path returns a path of the command line as an absolute one.

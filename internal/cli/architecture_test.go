@@ -43,7 +43,7 @@ func mayImport() map[string][]string {
 		"internal/selfupdate":  {"fetch", "proc"},
 		"internal/host":        {},
 		"internal/guard":       {"state"},
-		"internal/trust":       {"config", "state"},
+		"internal/trust":       {"config", "mount", "state"},
 	}
 }
 

@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -24,7 +24,7 @@ import (
 )
 
 func (a *app) benchCommand() *cobra.Command {
-	var runs, plainRuns int
+	var runs, plainRuns uint
 	var mounts bool
 	var plainImage string
 	cmd := &cobra.Command{
@@ -41,8 +41,8 @@ figures are medians. "Own time" is the processor time of claude-vm itself.`,
 			return a.bench(cmd.Context(), runs, plainRuns, plainImage, mounts)
 		},
 	}
-	cmd.Flags().IntVar(&runs, "runs", 5, "sessions to measure")
-	cmd.Flags().IntVar(&plainRuns, "plain-runs", 3, "plain sequences to measure; 0: none")
+	cmd.Flags().UintVar(&runs, "runs", 5, "`NUMBER` of sessions to measure; 0: none")
+	cmd.Flags().UintVar(&plainRuns, "plain-runs", 5, "`NUMBER` of plain sequences to measure; 0: none")
 	cmd.Flags().BoolVar(&mounts, "mounts", false, "measure the ways to share a folder instead")
 	cmd.Flags().StringVar(&plainImage, "plain-image", "", "`IMAGE` of the plain sequence, as --image takes it (default: vm.image)")
 	return cmd
@@ -72,7 +72,7 @@ func (s series) first() time.Duration {
 func (s series) back() time.Duration { return s.median(func(s sample) time.Duration { return s.back }) }
 func (s series) own() time.Duration  { return s.median(func(s sample) time.Duration { return s.own }) }
 
-func (a *app) bench(ctx context.Context, runs, plainRuns int, plainImage string, mounts bool) error {
+func (a *app) bench(ctx context.Context, runs, plainRuns uint, plainImage string, mounts bool) error {
 	p, cfg, err := a.here(ctx)
 	if err != nil {
 		return err
@@ -88,6 +88,11 @@ func (a *app) bench(ctx context.Context, runs, plainRuns int, plainImage string,
 	if err := a.ensureTemplate(ctx, store, p, cfg, asked); err != nil {
 		return err
 	}
+	guarded, err := a.guardGit(ctx, p, cfg)
+	if err != nil {
+		return err
+	}
+	defer guarded()
 	if mounts {
 		return a.benchMounts(ctx, store, p, cfg, asked)
 	}
@@ -111,6 +116,10 @@ func (a *app) bench(ctx context.Context, runs, plainRuns int, plainImage string,
 		one := series{name: kind.name}
 		for range runs {
 			s, size, err := a.benchSession(ctx, runner, cfg, asked, kind.tty)
+			if errors.Is(err, session.ErrNoRoom) {
+				a.ui.Info("no more runs of %q: %v", kind.name, err)
+				break
+			}
 			if err != nil {
 				return err
 			}
@@ -138,33 +147,59 @@ func (a *app) bench(ctx context.Context, runs, plainRuns int, plainImage string,
 			rows = append(rows, []string{s.name, fmt.Sprint(len(s.samples)), seconds(s.first()), ratio, seconds(s.back()), own})
 		}
 	}
-	if err := a.table([]string{"SEQUENCE", "RUNS", "FIRST BYTE", "OF PLAIN", "PROMPT BACK", "OWN TIME"}, rows); err != nil {
+	if err := a.table([]string{"SEQUENCE", "RUNS", "FIRST BYTE", "OF PLAIN", "PROMPT BACK", "OWN TIME"}, "", rows); err != nil {
 		return err
 	}
 	return a.print("disk of a session when its command starts: %d kB\naccelerator: %s\n", bytes/1000, store.Lima.Accel)
 }
 
-// benchCommands measures what should not keep anybody waiting.
-func (a *app) benchCommands(ctx context.Context, runs int) error {
+// benchCommands measures what should not keep anybody waiting, and how long the setup of another project takes.
+func (a *app) benchCommands(ctx context.Context, runs uint) error {
+	if runs == 0 {
+		return nil
+	}
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
+	another, err := os.MkdirTemp("", "claude-vm-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(another)
+	run := func(ctx context.Context, dir string, args ...string) (time.Duration, error) {
+		begin := time.Now()
+		err := proc.Run(ctx, proc.Cmd{Argv: append([]string{self}, args...), Env: append(slices.Clone(a.Env), "CLAUDE_VM_STANDBY_COUNT=0"), Dir: dir})
+		return time.Since(begin), err
+	}
+	defer func() { _, _ = run(context.WithoutCancel(ctx), another, "clean", "--yes") }()
+	if _, err := run(ctx, another, "setup"); err != nil { // the layers are there from here on
+		return err
+	}
+	script := filepath.Join(another, "script")
+	if err := os.WriteFile(script, []byte("true\n"), 0o600); err != nil {
+		return err
+	}
 	var rows [][]string
-	for _, args := range [][]string{{"--version"}, {"--help"}, {"list"}, {"config", "show"}} {
+	for _, line := range []struct {
+		says, dir string
+		args      []string
+	}{
+		{"--version", a.Dir, []string{"--version"}}, {"--help", a.Dir, []string{"--help"}}, {"list", a.Dir, []string{"list"}},
+		{"config show", a.Dir, []string{"config", "show"}}, {"setup", another, []string{"setup"}},
+		{"setup, a script", another, []string{"setup", "--setup-script", script}},
+	} {
 		var s series
 		for range runs {
-			begin := time.Now()
-			if err := proc.Run(ctx, proc.Cmd{Argv: append([]string{self}, args...), Env: a.Env, Dir: a.Dir}); err != nil {
+			took, err := run(ctx, line.dir, line.args...)
+			if err != nil {
 				return err
 			}
-			s.samples = append(s.samples, sample{first: time.Since(begin)})
+			s.samples = append(s.samples, sample{first: took})
 		}
-		if runs > 0 {
-			rows = append(rows, []string{"claude-vm " + strings.Join(args, " "), fmt.Sprint(runs), seconds(s.first())})
-		}
+		rows = append(rows, []string{"claude-vm " + line.says, fmt.Sprint(runs), seconds(s.first())})
 	}
-	return a.table([]string{"COMMAND", "RUNS", "TIME"}, rows)
+	return a.table([]string{"COMMAND", "RUNS", "TIME"}, "", rows)
 }
 
 // firstByte notes when something is written for the first time.
@@ -190,7 +225,7 @@ func (a *app) benchSession(ctx context.Context, runner session.Runner, cfg *conf
 		if err != nil {
 			return spec, err
 		}
-		spec, err = a.sessionSpec(p, cfg, asked, guest.Session{Mode: guest.Exec, Command: []string{"uname", "-a"}})
+		spec, _, err = a.sessionSpec(p, cfg, asked, guest.Session{Mode: guest.Exec, Command: []string{"uname", "-a"}})
 		if err == nil {
 			_, err = a.addUser(ctx, runner.Store, p, cfg, &spec)
 		}
@@ -224,10 +259,13 @@ func (a *app) benchSession(ctx context.Context, runner session.Runner, cfg *conf
 	return sample{out.at.Sub(begin), end.Sub(out.at), processorTime() - used}, size, nil
 }
 
-// awaitSpare has a spare made and waits until it is ready.
+// awaitSpare has a spare made and waits until it is ready, or until it is clear that there is no room for one.
 func (a *app) awaitSpare(ctx context.Context, runner session.Runner, shape session.Shape) error {
 	step := a.ui.Step("waiting for a VM that waits")
 	defer step.Fail()
+	if _, err := runner.Waiting(ctx, shape); err != nil {
+		return err
+	}
 	if err := runner.PrepareNext(shape); err != nil {
 		return err
 	}
@@ -269,7 +307,7 @@ func sessionSize(store template.Store) int64 {
 }
 
 // benchPlain measures what Lima does by itself.
-func (a *app) benchPlain(ctx context.Context, store template.Store, name, image string, runs int) (samples []sample, err error) {
+func (a *app) benchPlain(ctx context.Context, store template.Store, name, image string, runs uint) (samples []sample, err error) {
 	record, lock, err := store.Find(ctx, name)
 	if err != nil {
 		return nil, err

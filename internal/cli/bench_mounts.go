@@ -56,10 +56,14 @@ func (a *app) benchMounts(ctx context.Context, store template.Store, p *project.
 			rows[i] = append(rows[i], fmt.Sprintf("%.2f", f.took.Seconds()))
 		}
 	}
-	if err := a.table(header, rows); err != nil {
+	if err := a.table(header, "", rows); err != nil {
 		return err
 	}
-	return a.print("vm.mount_type = \"auto\" is %s here\n", record.ShareType("auto"))
+	kind, err := record.ShareType("auto")
+	if err != nil {
+		return err
+	}
+	return a.print("vm.mount_type = \"auto\" is %s here\n", kind)
 }
 
 type figure struct {
@@ -78,7 +82,7 @@ func (a *app) benchMount(ctx context.Context, store template.Store, cfg *config.
 		return nil, err
 	}
 	const point = lima.GuestHome + "/claude-vm-bench"
-	spec, err := a.sessionSpec(p, cfg, asked, guest.Session{Mode: guest.Line, Command: []string{guest.BenchMount(point, benchFiles, benchMB)}})
+	spec, _, err := a.sessionSpec(p, cfg, asked, guest.Session{Mode: guest.Line, Command: []string{guest.BenchMount(point, benchFiles, benchMB)}})
 	if err != nil {
 		return nil, err
 	}

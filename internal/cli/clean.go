@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -76,14 +77,27 @@ func (a *app) remove(ctx context.Context, yes, keepLayers bool, chosen func(temp
 		}
 		return store.Reclaim(ctx, keepLayers)
 	}
-	question := fmt.Sprintf("Remove %d templates?", len(doomed))
-	if len(doomed) == 1 {
-		question = "Remove the template of " + ui.Sanitize(doomed[0].Project) + "?"
+	question := "Remove the template of " + projects(doomed) + "?"
+	if len(doomed) > 1 {
+		question = fmt.Sprintf("Remove %d templates, of %s?", len(doomed), projects(doomed))
 	}
 	if agreed, err := a.confirm(ctx, yes, question); !agreed {
 		return err
 	}
 	return errors.Join(a.removeTemplates(ctx, store, doomed), store.Reclaim(ctx, keepLayers))
+}
+
+// projects names those that templates belong to, as many as a person would read.
+func projects(templates []template.Entry) string {
+	const most = 5
+	var names []string
+	for _, e := range templates[:min(most, len(templates))] {
+		names = append(names, ui.Sanitize(e.Project))
+	}
+	if more := len(templates) - most; more > 0 {
+		names = append(names, fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(names, ", ")
 }
 
 // removeTemplates removes templates. One that resists does not keep the others.

@@ -63,21 +63,21 @@ func (f *globalFlags) register(set *pflag.FlagSet) {
 	set.BoolVarP(&f.verbose, "verbose", "v", false, "show what Lima and the scripts print")
 	set.BoolVarP(&f.quiet, "quiet", "q", false, "say nothing but warnings and errors")
 	set.BoolVar(&f.noConfig, "no-config", false, "ignore both configuration files")
-	set.BoolVar(&f.allowHome, "allow-home", false, "accept the home folder or a system folder as the project")
+	set.BoolVar(&f.allowHome, "allow-home", false, "accept home or a system folder as the project")
 	set.BoolVar(&f.autoSetup, "auto-setup", false, "build a missing template without asking")
 	f.forKey(set, "disk", "vm.disk", "disk of the VM in `GB` (1-1000)")
 	f.forKey(set, "memory", "vm.memory", "memory of the VM in `GB` (1-64)")
 	f.forKey(set, "cpus", "vm.cpus", "`NUMBER` of processors of the VM (1-64)")
 	f.forKey(set, "image", "vm.image", "`IMAGE` to build the VM from: a Lima template, a disk image or an image folder")
 	set.BoolVarP(&f.forwardAgent, "forward-ssh-agent", "A", false, "let the VM use the keys of your ssh-agent")
-	set.BoolVar(&f.noConversations, "no-conversations", false, "keep the project's conversation history out of the VM")
+	set.BoolVar(&f.noConversations, "no-conversations", false, "keep the project's history out of the VM")
 	set.StringArrayVar(&f.mounts, "mount", nil, "share a folder: `HOST[:GUEST][:ro]` (repeatable)")
 	f.forKey(set, "runtime-script", "runtime.scripts", "`SCRIPT` to run in the VM before the command (repeatable)")
 	set.StringArrayVar(&f.ports, "publish", nil, "let the VM's port GUEST be 127.0.0.1:HOST here: `HOST:GUEST` (repeatable)")
 	f.forKey(set, "allow-net", "network.allow", "let the VM reach an `ADDRESS` of this computer or its network, as in localhost:5432 (repeatable)")
-	set.StringArrayVar(&f.env, "env", nil, "set a variable in the VM: `NAME=VALUE` (repeatable)")
-	set.StringArrayVar(&f.envFiles, "env-file", nil, "set the variables that a `FILE` lists in the VM (repeatable)")
-	set.StringArrayVar(&f.inherit, "inherit-env", nil, "pass the variable `NAME` on to the VM (repeatable)")
+	set.StringArrayVar(&f.env, "env", nil, "set `NAME=VALUE` in the VM (repeatable)")
+	set.StringArrayVar(&f.envFiles, "env-file", nil, "set the variables of a `FILE` (repeatable)")
+	set.StringArrayVar(&f.inherit, "inherit-env", nil, "pass the variable `NAME` on (repeatable)")
 }
 
 // Main runs the program and returns its exit code.
@@ -135,6 +135,9 @@ Claude as it is; what follows -- goes to Claude in any case.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if a.flags.quiet && a.flags.verbose {
+				return usageError{cmd.CommandPath(), errors.New("--quiet and --verbose exclude each other")}
+			}
 			a.openUI()
 			if cmd.Hidden || cmd.Name() == "version" { // started by who has looked already, or nothing to do with it
 				return nil
@@ -144,7 +147,7 @@ Claude as it is; what follows -- goes to Claude in any case.`,
 		RunE: func(*cobra.Command, []string) error { return nil }, // split has named the command
 	}
 	root.SetVersionTemplate("claude-vm {{.Version}}\n")
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{cmd.CommandPath(), err} })
+	root.SetFlagErrorFunc(flagError)
 	a.flags.register(root.PersistentFlags())
 	root.AddCommand(
 		a.agentCommand(), a.setupCommand(), a.shellCommand(), a.execCommand(), a.attachCommand(), a.stopCommand(),
@@ -156,8 +159,17 @@ Claude as it is; what follows -- goes to Claude in any case.`,
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	a.complete(root)
-	root.SetUsageTemplate(root.UsageTemplate() + exitCodeHelp)
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", ".FlagUsagesWrapped 80 ") + "\nExit codes:\n" + ExitCodes)
 	return root
+}
+
+// flagError says of a flag's value what it may be, where pflag says how it was parsed.
+func flagError(cmd *cobra.Command, err error) error {
+	if bad, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		what := map[string]string{"bool": "true or false", "uint": "a whole number, 0 or more"}[bad.GetFlag().Value.Type()]
+		err = fmt.Errorf("--%s must be %s, not %q", bad.GetFlag().Name, what, bad.GetValue())
+	}
+	return usageError{cmd.CommandPath(), err}
 }
 
 // split tells our own flags and commands from what belongs to Claude. Cobra alone cannot: it would take every flag for
@@ -177,12 +189,18 @@ func split(root *cobra.Command, args []string) ([]string, error) {
 			return nil, err
 		}
 		ours, rest = slices.Concat(ours, more), others
-	case slices.ContainsFunc(ours, func(flag string) bool { return slices.Contains([]string{"-h", "--help", "--version"}, flag) }),
-		len(rest) > 0 && isCommand(root, rest):
+	case len(rest) > 0 && isCommand(root, rest):
+		if cmd, left := commandNamed(root, rest); cmd.HasSubCommands() && len(left) > 0 && !strings.HasPrefix(left[0], "-") {
+			return nil, unknownCommand(cmd, append(strings.Fields(cmd.CommandPath())[1:], left[0]))
+		}
 		return args, nil
-	case len(rest) == 1:
-		if command := typo(root, rest[0]); command != "" {
-			return nil, usageError{"claude-vm", unknownCommandError{rest[0], command}}
+	case slices.ContainsFunc(ours, func(flag string) bool { return slices.Contains([]string{"-h", "--help", "--version"}, flag) }):
+		return ours, nil
+	case len(rest) == 1 && typo(root, rest[0]) != "":
+		return nil, unknownCommand(root, rest)
+	case len(rest) > 1 && rest[0] == "help":
+		if group, left := commandNamed(root, rest[1:]); group.HasSubCommands() && len(left) == 1 {
+			return nil, unknownCommand(group, rest)
 		}
 	}
 	if len(rest) > 0 && rest[0] == "--" {
@@ -230,20 +248,56 @@ func lookUp(root *cobra.Command, arg string) (takesValue, known bool) {
 	return false, true // our short flags are switches
 }
 
-// isCommand says whether the arguments begin with a command of ours. "help me" is a prompt.
+// isCommand says whether the arguments begin with a command of ours. "help me with this" is a prompt.
 func isCommand(root *cobra.Command, args []string) bool {
-	named := func(name string) bool {
-		return slices.ContainsFunc(root.Commands(), func(c *cobra.Command) bool { return c.Name() == name || c.HasAlias(name) })
+	if args[0] != "help" {
+		cmd, _ := commandNamed(root, args)
+		return cmd != root
 	}
-	if args[0] == "help" {
-		return len(args) == 1 || len(args) == 2 && named(args[1])
-	}
-	return named(args[0])
+	cmd, left := commandNamed(root, args[1:])
+	return len(left) == 0 || cmd != root && strings.HasPrefix(left[0], "-")
 }
 
-// typo returns the command that a word is one typing error away from, if there is one.
-func typo(root *cobra.Command, word string) string {
-	for _, c := range root.Commands() {
+// commandNamed returns the command that words name, root if they name none, and the words behind it. Flags of ours may stand
+// between them.
+func commandNamed(root *cobra.Command, words []string) (cmd *cobra.Command, left []string) {
+	for cmd = root; ; words = words[1:] {
+		_, words, _ = ownFlags(root, words) // a value that is missing will be missed when the flags are read
+		i := -1
+		if len(words) > 0 {
+			i = slices.IndexFunc(cmd.Commands(), func(c *cobra.Command) bool { return c.Name() == words[0] || c.HasAlias(words[0]) })
+		}
+		if i < 0 {
+			return cmd, words
+		}
+		cmd = cmd.Commands()[i]
+	}
+}
+
+// unknownCommand says that the last of the words is no command of a group, which is root or one that has others below it.
+func unknownCommand(group *cobra.Command, words []string) error {
+	last := len(words) - 1
+	advice := "see " + group.CommandPath() + " --help."
+	if likely := typo(group, words[last]); likely != "" {
+		advice = "did you mean claude-vm " + strings.Join(append(slices.Clone(words[:last]), likely), " ") + "?"
+	}
+	return unknownCommandError{words, advice}
+}
+
+// oneArgument is for the commands that take one argument or none.
+func oneArgument(cmd *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return usageError{cmd.CommandPath(), fmt.Errorf("%s takes one argument, and got %q besides", cmd.CommandPath(), args[1])}
+	}
+	return nil
+}
+
+// typo returns the command of a group that a word is one typing error away from, if there is one.
+func typo(group *cobra.Command, word string) string {
+	if word == "ls" && !group.HasParent() {
+		return "list" // and not ps
+	}
+	for _, c := range group.Commands() {
 		if !c.Hidden && config.OneTypo(word, c.Name()) {
 			return c.Name()
 		}

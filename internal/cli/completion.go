@@ -2,6 +2,7 @@ package cli
 
 import (
 	"math"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -33,6 +34,8 @@ func (a *app) complete(root *cobra.Command) {
 			cmd.ValidArgsFunction = a.sessionNames(1, cobra.ShellCompDirectiveNoFileComp)
 		case "stop":
 			cmd.ValidArgsFunction = a.sessionNames(math.MaxInt, cobra.ShellCompDirectiveNoFileComp)
+		case "bash", "zsh", "fish", "powershell":
+			cmd.Args = noArguments // cobra's own commands
 		case "agent":
 			cmd.Flags().SetInterspersed(false) // behind the first word no flag is ours
 		}
@@ -58,8 +61,8 @@ func (a *app) variables(*cobra.Command, []string, string) ([]cobra.Completion, c
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
-// sessionNames are those of the sessions that are running, for so many arguments. What comes after them, or after a --, is
-// completed as the directive says.
+// sessionNames are those of the sessions that are running, and of their projects as far as one word means one session, for so
+// many arguments. What comes after them, or after a --, is completed as the directive says.
 func (a *app) sessionNames(arguments int, after cobra.ShellCompDirective) cobra.CompletionFunc {
 	return func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		if len(args) >= arguments || slices.Contains(a.Args[:len(a.Args)-1], "--") { // cobra does not tell of the --
@@ -68,8 +71,15 @@ func (a *app) sessionNames(arguments int, after cobra.ShellCompDirective) cobra.
 		all, _ := a.owned(template.Session)
 		var names []cobra.Completion
 		for _, e := range all {
-			if !slices.Contains(args, e.Name) {
-				names = append(names, cobra.CompletionWithDesc(e.Name, ui.Sanitize(e.Command+" in "+e.Dir)))
+			words := []string{e.Name}
+			if project := filepath.Base(e.Project); len(named(all, project)) == 1 && project == ui.Sanitize(project) {
+				words = append(words, project)
+			}
+			if slices.ContainsFunc(words, func(word string) bool { return slices.Contains(args, word) }) {
+				continue
+			}
+			for _, word := range words {
+				names = append(names, cobra.CompletionWithDesc(word, ui.Sanitize(e.Command+" in "+tilde(e.Dir, a.Home))))
 			}
 		}
 		return names, cobra.ShellCompDirectiveNoFileComp

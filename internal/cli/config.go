@@ -1,9 +1,12 @@
 package cli
 
 import (
+	"strings"
+
 	"github.com/spf13/cobra"
 
 	"github.com/themouette/claude-vm/internal/config"
+	"github.com/themouette/claude-vm/internal/ui"
 )
 
 func (a *app) configCommand() *cobra.Command {
@@ -29,13 +32,28 @@ func (a *app) configCommand() *cobra.Command {
 		Use:     "validate [FILE]",
 		Short:   "Check a configuration file, by default all that is in force here",
 		Example: "  claude-vm config validate\n  claude-vm config validate examples/.claude-vm.toml",
-		Args:    cobra.MaximumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		Args:    oneArgument,
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			var cfg *config.Config
 			if len(args) == 1 {
-				return config.Validate(a.path(args[0]), a.Home)
+				cfg, err = config.Validate(a.path(args[0]), a.Home)
+			} else {
+				_, cfg, err = a.here(cmd.Context())
 			}
-			_, _, err := a.here(cmd.Context())
-			return err
+			if err == nil {
+				err = cfg.Missing()
+			}
+			if err != nil {
+				return err
+			}
+			var files []string
+			for _, file := range cfg.Files() {
+				files = append(files, ui.Sanitize(tilde(file, a.Home)))
+			}
+			if len(files) == 0 {
+				return a.print("valid; no file was read\n")
+			}
+			return a.print("valid: %s\n", strings.Join(files, ", "))
 		},
 	}
 	cmd := &cobra.Command{Use: "config", Short: "Show or check the configuration"}

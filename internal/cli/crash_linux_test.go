@@ -468,6 +468,44 @@ func TestDeathOfAKeeper(t *testing.T) {
 	}
 }
 
+// When the host crashes, nobody is left to tidy up, and what is on the disk speaks of processes that are no more.
+func TestHostCrash(t *testing.T) {
+	t.Parallel()
+	s := newWorld(t).newScene(t)
+	s.must("hi")
+	clean := s.listing()
+	s.start([]string{"CLAUDE_VM_STANDBY_COUNT=1", "FAKE_CLAUDE=while :; do sleep 0.05; done"}, "hi")
+	files := func(pattern string) []string {
+		found, err := filepath.Glob(filepath.Join(s.state, "vm", pattern))
+		s.check(err)
+		return found
+	}
+	s.await("a spare beside a session", func() bool {
+		return slices.ContainsFunc(files("spa_*/claude-vm.json"), func(path string) bool {
+			text, _ := os.ReadFile(path)
+			return bytes.Contains(text, []byte(`"ready": true`))
+		})
+	})
+	crashed := slices.Collect(maps.Keys(s.processes()))
+	for _, signal := range []syscall.Signal{syscall.SIGSTOP, syscall.SIGKILL} { // or some would see the others end
+		for _, pid := range crashed {
+			_ = syscall.Kill(pid, signal) // some last for a moment only
+		}
+	}
+	s.await("the end of all", func() bool { return len(s.processes()) == 0 })
+	for _, what := range []string{"ses_*/ha.pid", "ses_*/session.sock", "spa_*/ha.pid", "spa_*/spare.sock"} {
+		if len(files(what)) != 1 {
+			t.Errorf("there is no %s", what)
+		}
+	}
+	if out, code := s.run(nil, "hi"); code != 0 || !strings.Contains(out, "removed 2 VM(s)") {
+		t.Errorf("code %d\n%s", code, out)
+	}
+	if problems := s.leaks(clean); len(problems) > 0 {
+		t.Error(strings.Join(problems, "\n"))
+	}
+}
+
 // Between two calls it is our own changes of files that are cut off: the program is killed when so many were seen.
 func TestDeathAtEachChange(t *testing.T) {
 	long(t)

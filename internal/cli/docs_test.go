@@ -38,8 +38,13 @@ func blocks(page, language string) (found []string, err error) {
 
 var ours = regexp.MustCompile(`(^|[|&;] *)claude-vm( |$)`)
 
+// elsewhere are the lines of dialogues that are typed in a VM, and the scripts that type there.
+var elsewhere = map[string]string{
+	"lima@vm-my-proj:/home/ann/my-proj$ tail -f server.log": "exec.txtar",
+}
+
 // documented runs every command line with claude-vm in it that the documents show, example by example, in a project that
-// has a template. Each must end well.
+// has a template, and those of dialogues while a session runs there. Each must end well.
 func documented(ts *testscript.TestScript, _ bool, _ []string) {
 	pages, err := pages()
 	ts.Check(err)
@@ -66,7 +71,31 @@ func documented(ts *testscript.TestScript, _ bool, _ []string) {
 			}
 		}
 	}
-	if ran < 20 {
+	for _, page := range pages {
+		dialogues, err := blocks(page, "console")
+		ts.Check(err)
+		for line := range strings.Lines(strings.Join(dialogues, "")) {
+			line = strings.TrimSpace(line)
+			typed, ok := strings.CutPrefix(line, "$ ")
+			if script := elsewhere[line]; script != "" {
+				_, err := os.Stat("testdata/script/" + script)
+				ts.Check(err)
+				continue
+			}
+			if !ok || !ours.MatchString(typed) {
+				ts.Fatalf("%s shows\n  %s\nwhich no test runs", filepath.Base(page), line)
+			}
+			const lives = "touch $FAKE_DIR/up && while [ ! -e $FAKE_DIR/down ]; do sleep 0.05; done"
+			spawn(ts, false, []string{"documented", "claude-vm", "--env", "PATH=" + ts.Getenv("PATH"), "shell", lives}) // with our stand-ins
+			await(ts, false, []string{filepath.Join(ts.Getenv("FAKE_DIR"), "up")})
+			run(page, typed)
+			run(page, "touch $FAKE_DIR/down")
+			<-spawned(ts, "documented").ended
+			run(page, "rm $FAKE_DIR/up $FAKE_DIR/down")
+			ran++
+		}
+	}
+	if ran < 30 {
 		ts.Fatalf("only %d command lines were found", ran)
 	}
 }
@@ -88,8 +117,49 @@ func TestDocumentedConfiguration(t *testing.T) {
 			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if err := config.Validate(file, t.TempDir()); err != nil {
+			if _, err := config.Validate(file, t.TempDir()); err != nil {
 				t.Errorf("%s shows\n%s\nwhich comes to: %v", filepath.Base(page), text, err)
+			}
+		}
+	}
+}
+
+var change = regexp.MustCompile(`^(Added|Changed|Fixed|Removed|Security): \S.*\.\n(\n|$)`)
+
+// What becomes the changelog of the next release has the form that changelog/README.md gives it.
+func TestChangelog(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob(root + "/changelog/unreleased/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		if text, err := os.ReadFile(file); err != nil || !change.Match(text) {
+			t.Errorf("%s begins otherwise: %v", file, err)
+		}
+	}
+}
+
+var (
+	action = regexp.MustCompile(`(?m)^[ -]*uses: *(.*)$`)
+	pinned = regexp.MustCompile(`^[^@ ]+@[0-9a-f]{40} # v[0-9.]+$`)
+)
+
+// What CI runs of others is what somebody has looked at, not what a tag points to today.
+func TestActionsArePinned(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob(root + "/.github/workflows/*.y*ml")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no workflows", err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, use := range action.FindAllSubmatch(text, -1) {
+			if !pinned.Match(use[1]) {
+				t.Errorf("%s uses %s, which no SHA pins", filepath.Base(file), use[1])
 			}
 		}
 	}

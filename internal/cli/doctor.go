@@ -96,6 +96,7 @@ func (a *app) examine(ctx context.Context) (findings []finding, firstErr error) 
 			warn("accelerator", "software emulation: "+reason, "VMs work and are slow; enable virtualisation in the firmware or in the VM that this host is, and join the group of /dev/kvm")
 		}
 	}
+	report("ssh", "found", a.checkSSH())
 	if _, err := a.git().Identity(ctx, "/"); errors.Is(err, git.ErrNotInstalled) {
 		report("git", "", err)
 	} else {

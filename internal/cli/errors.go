@@ -3,9 +3,12 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"runtime"
+	"strings"
 	"syscall"
 
+	"github.com/themouette/claude-vm/internal/claude"
 	"github.com/themouette/claude-vm/internal/config"
 	"github.com/themouette/claude-vm/internal/fetch"
 	"github.com/themouette/claude-vm/internal/forward"
@@ -38,14 +41,13 @@ const (
 	codeSignal   = 128
 )
 
-const exitCodeHelp = `
-Exit codes:
-  0    success; agent, shell, exec and attach end with the code of their command
+// ExitCodes is what help and manual say of them.
+const ExitCodes = `  0    success; agent, shell, exec and attach end with the code of their command
   1    any other failure
   2    wrong usage or configuration
   66   the project has no template yet, or there is no such session
-  69   this machine lacks something: Lima, QEMU, git, an agent to forward, disk
-       space, a guest image
+  69   this machine lacks something: Lima, QEMU, ssh, git, an agent to forward,
+       disk space, a guest image
   70   the VM did not start, or was lost
   75   another claude-vm is at work on the same thing
   76   a download failed or was not what it should be
@@ -54,25 +56,43 @@ Exit codes:
   128+n  ended by signal n
 `
 
-// usageError is a command line that cannot be understood.
+// usageError is a command line that cannot be understood, or what it or a file asks for.
 type usageError struct {
-	command string
+	command string // whose help says more; empty: none does
 	err     error
 }
 
 func (e usageError) Error() string { return e.err.Error() }
 func (e usageError) Unwrap() error { return e.err }
 
-type unknownCommandError struct{ word, likely string }
+// advisedError is an error with better advice than its kind has.
+type advisedError struct {
+	err    error
+	advice string
+}
 
-func (e unknownCommandError) Error() string { return fmt.Sprintf("unknown command %q", e.word) }
+func (e advisedError) Error() string { return e.err.Error() }
+func (e advisedError) Unwrap() error { return e.err }
+
+// unknownCommandError is what looks like a command of ours and is none. It may have been meant for Claude.
+type unknownCommandError struct {
+	words  []string
+	advice string
+}
+
+func (e unknownCommandError) Error() string {
+	return fmt.Sprintf("unknown command %q", strings.Join(e.words, " "))
+}
 
 // exitCode carries the code of a guest's command, which has said itself what there was to say.
 type exitCode int
 
 func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
-var errNoSpace = errors.New("too little disk space")
+var (
+	errNoSpace = errors.New("too little disk space")
+	errNoSSH   = errors.New("there is no ssh on PATH: OpenSSH's client is not installed")
+)
 
 // fail tells what went wrong and what can be done about it, and returns the exit code.
 func (a *app) fail(err error) int {
@@ -87,6 +107,9 @@ func (a *app) fail(err error) int {
 		a.ui.Warn("%v", err) // and, if it went wrong, what was left to clean up
 		return codeSignal + int(signal.Signal)
 	}
+	if broken, ok := errors.AsType[*fs.PathError](err); ok && broken.Path == a.Stdout.Name() && broken.Err == syscall.EPIPE {
+		return codeSignal + int(syscall.SIGPIPE) // who read our output has had enough of it
+	}
 	code, hint := diagnose(err)
 	a.ui.Error(err)
 	if hint != "" {
@@ -97,6 +120,10 @@ func (a *app) fail(err error) int {
 
 // diagnose maps kinds of errors to exit codes and advice.
 func diagnose(err error) (code int, hint string) {
+	if advised, ok := errors.AsType[advisedError](err); ok {
+		code, _ = diagnose(advised.err)
+		return code, advised.advice
+	}
 	if unsafe, ok := errors.AsType[*project.UnsafeError](err); ok {
 		if unsafe.From != unsafe.Dir {
 			return codeRefused, "the repository's top folder is the project: make one of your own below it (git init), or accept the whole with --allow-home"
@@ -116,15 +143,21 @@ func diagnose(err error) (code int, hint string) {
 		return codeRefused, "if that is all right, run: claude-vm trust"
 	}
 	if unknown, ok := errors.AsType[unknownCommandError](err); ok {
-		return codeUsage, fmt.Sprintf("did you mean claude-vm %s? To send the word to Claude: claude-vm -- %s", unknown.likely, unknown.word)
+		return codeUsage, unknown.advice + " To send it to Claude: claude-vm -- " + strings.Join(unknown.words, " ")
 	}
 	if usage, ok := errors.AsType[usageError](err); ok {
+		if usage.command == "" {
+			return codeUsage, ""
+		}
 		return codeUsage, "see " + usage.command + " --help"
 	}
 	if managed, ok := errors.AsType[*selfupdate.ManagedError](err); ok {
 		return codeRefused, "update it there: " + managed.Command
 	}
 	if _, ok := errors.AsType[config.Problems](err); ok {
+		return codeUsage, ""
+	}
+	if _, ok := errors.AsType[*mount.Error](err); ok {
 		return codeUsage, ""
 	}
 	for _, known := range knownErrors() {
@@ -148,6 +181,8 @@ const noSpaceHint = "free some, remove templates with claude-vm clean-all, or mo
 func knownErrors() []knownError {
 	host := thisSystem(runtime.GOOS)
 	return []knownError{
+		{trust.ErrExchanged, codeRefused, "something that runs may be at it, another session for instance; look at the folder, and try again"},
+		{trust.ErrState, codeRefused, "share a folder beside it, or choose another one for claude-vm's own with CLAUDE_VM_HOME"},
 		{errStateExposed, codeRefused, "choose another folder with CLAUDE_VM_HOME"},
 		{state.ErrForeign, codeRefused, "take the others' right to write away (chmod go-w), or choose another folder with CLAUDE_VM_HOME"},
 		{state.ErrFolder, codeHost, "choose a folder of your own with CLAUDE_VM_HOME"},
@@ -160,25 +195,30 @@ func knownErrors() []knownError {
 		{lima.ErrOldLima, codeHost, "update Lima: " + host.installLima()},
 		{lima.ErrHangs, codeHost, "see what it waits for: limactl list, with LIMA_HOME set to the folder vm of claude-vm's own"},
 		{lima.ErrNoQEMU, codeHost, "install QEMU: " + host.installQEMU()},
+		{errNoSSH, codeHost, "install OpenSSH's client: its package is called openssh-client, openssh-clients or openssh"},
 		{lima.ErrHome, codeHost, "choose a short folder, such as: export CLAUDE_VM_HOME=/var/tmp/cvm"},
 		{lima.ErrNoImage, codeHost, "--image takes a Lima template (template:debian-13), a disk image, or a folder made by `make image`"},
+		{template.ErrNoShare, codeHost, "use an image whose kernel has 9p; vm.mount_type = \"reverse-sshfs\" in your own ~/.claude-vm.toml gives VMs all files of your account"},
 		{tool.ErrVersion, codeUsage, "leave the version out for the one that there is"},
 		{git.ErrNotInstalled, codeHost, "install git"},
+		{git.ErrHangs, codeRefused, "a pipe in the place of .git/config or .git/HEAD makes it wait for ever, and a session can put it there: look at .git"},
 		{forward.ErrNoSSHAgent, codeHost, "start one and give it your keys: eval \"$(ssh-agent)\" && ssh-add"},
 		{forward.ErrNoGPG, codeHost, "install gnupg, or leave the tool gpg out"},
 		{forward.ErrNoGPGAgent, codeHost, "see what it says: gpgconf --launch gpg-agent; its extra-socket must not be switched off in gpg-agent.conf"},
 		{forward.ErrNoGPGKey, codeHost, "make one with gpg --quick-generate-key, or leave the tool gpg out"},
 		{errNoScreen, codeNoLogin, "without one, set CLAUDE_CODE_OAUTH_TOKEN (from claude setup-token) or ANTHROPIC_API_KEY"},
+		{claude.ErrNoHostLogin, codeNoLogin, "log in for the VMs with: claude-vm login"},
 		{errNotKept, codeNoLogin, "log in with claude-vm login, or take over the login of this machine: claude-vm login --from-host"},
 		{errNoSpace, codeHost, noSpaceHint},
 		{project.ErrGone, codeHost, "change to a folder that exists"},
 		{git.ErrDubiousOwner, codeRefused, "if you trust it: git config --global --add safe.directory FOLDER"},
 		{syscall.ENOSPC, codeHost, noSpaceHint},
 		{template.ErrUnknownDisks, codeFailure, "build it anew with claude-vm setup, in the project that it belongs to, or remove everything: claude-vm clean-all"},
+		{template.ErrScript, codeFailure, "no template was changed; --verbose shows all that the script prints"},
 		{template.ErrBusy, codeBusy, "wait until it is done"},
 		{state.ErrLocked, codeBusy, "wait until it is done"},
 		{template.ErrRunning, codeBusy, "somebody started the template with limactl; stop it there, or build it anew: claude-vm setup"},
-		{selfupdate.ErrNoKey, codeRefused, "it was not built as a release; releases are at " + selfupdate.DefaultBase},
+		{selfupdate.ErrNoKey, codeRefused, "install.sh gets the newest: curl -fsSL https://raw.githubusercontent.com/themouette/claude-vm/main/install.sh | bash"},
 		{selfupdate.ErrUnverified, codeDownload, "nothing was changed; try again later, and if it stays so, tell the maintainers"},
 		{selfupdate.ErrUnreachable, codeDownload, "check the network and the proxy variables"},
 		{selfupdate.ErrNoRelease, codeDownload, "see which there are: " + selfupdate.DefaultBase},

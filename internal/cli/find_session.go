@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"github.com/themouette/claude-vm/internal/project"
 	"github.com/themouette/claude-vm/internal/template"
 	"github.com/themouette/claude-vm/internal/ui"
@@ -18,23 +20,33 @@ var errNoSession = errors.New("no such session is running")
 var errManySessions = errors.New("more than one session could be meant")
 
 // sessionHelp says how the commands that take one let a session be named.
-const sessionHelp = `A session goes by the name that claude-vm ps shows or a part of that (the last
-one will do), by the name of its project, or by a folder in the project. Without
-any of these it is the one that runs in the project you are in.`
+const sessionHelp = `A session goes by the name that claude-vm ps shows or three letters or more of
+that (the last part will do), by the name of its project, or by a folder in the
+project. Without any of these it is the one that runs in the project you are in.`
 
-// findSession returns the one session that a word means, or none: the one of the project that we are in.
-func (a *app) findSession(ctx context.Context, word string) (template.Entry, error) {
+// sessionHere is the word for the session of the project that we are in.
+const sessionHere = "."
+
+// shortestPart is how many letters of a name are enough to say which is meant.
+const shortestPart = 3
+
+// findSession returns the one session that a word means.
+func (a *app) findSession(cmd *cobra.Command, word string) (template.Entry, error) {
+	if word == "" { // a script whose variable is empty means no session, and surely not this one
+		return template.Entry{}, usageError{cmd.CommandPath(), errors.New("the name of the session is empty")}
+	}
+	ctx := cmd.Context()
 	all, err := a.owned(template.Session)
 	if err != nil {
 		return template.Entry{}, err
 	}
 	found, what := named(all, word), ui.Sanitize(word)
-	if word == "" || word == "." || word == ".." || strings.ContainsRune(word, filepath.Separator) {
+	if word == sessionHere || word == ".." || strings.ContainsRune(word, filepath.Separator) {
 		root, err := a.projectRoot(ctx, a.path(word))
 		switch {
 		case err == nil:
 			found, what = a.inProject(ctx, all, root), ui.Sanitize(root)
-		case word == "" || !errors.Is(err, project.ErrGone):
+		case word == sessionHere || !errors.Is(err, project.ErrGone):
 			return template.Entry{}, err
 		}
 	}
@@ -61,14 +73,15 @@ func (a *app) inProject(ctx context.Context, all []template.Entry, root string) 
 
 // named returns the sessions that a word can mean. What it says exactly counts more than what it is a part of.
 func named(all []template.Entry, word string) []template.Entry {
-	if word == "" {
-		return nil
-	}
 	for _, fits := range []func(template.Entry) bool{
 		func(e template.Entry) bool { return e.Name == word },
 		func(e template.Entry) bool { return strings.HasSuffix(e.Name, "_"+word) },
 		func(e template.Entry) bool { return filepath.Base(e.Project) == word || filepath.Base(e.Dir) == word },
-		func(e template.Entry) bool { return strings.Contains(e.Name, word) },
+		func(e template.Entry) bool {
+			kind, name, _ := strings.Cut(e.Name, "_") // all have a kind: it names none of them
+			return len(word) >= shortestPart && strings.Contains(name, word) ||
+				len(word) > len(kind+"_") && strings.HasPrefix(e.Name, word)
+		},
 	} {
 		if found := pick(all, fits); len(found) > 0 {
 			return found

@@ -25,10 +25,13 @@ type garbage struct {
 	bytes     int64
 }
 
-func (g *garbage) add(what, why string, bytes int64) {
-	g.rows = append(g.rows, []string{what, why, ui.Size(bytes)})
+func (g *garbage) add(what, why string, bytes int64, project string) {
+	g.rows = append(g.rows, []string{what, why, ui.Size(bytes), project})
 	g.bytes += bytes
 }
+
+// centuries are as many days as are ever meant; many more would not fit a duration, and turn into few.
+const centuries = 100_000
 
 func (a *app) gcCommand() *cobra.Command {
 	var dryRun, yes bool
@@ -53,7 +56,7 @@ built or fetched again.`,
 			if !dryRun {
 				a.sweep(ctx, store)
 			}
-			unused := time.Duration(days) * 24 * time.Hour
+			unused := time.Duration(min(days, centuries)) * day
 			found, err := a.garbage(store, unused)
 			if err != nil {
 				return err
@@ -61,7 +64,7 @@ built or fetched again.`,
 			if len(found.rows) == 0 {
 				return a.print("There is nothing to remove\n")
 			}
-			if err := a.table([]string{"WHAT", "WHY", "SIZE"}, found.rows); err != nil {
+			if err := a.table([]string{"WHAT", "WHY", "SIZE", "PROJECT"}, "PROJECT", found.rows); err != nil {
 				return err
 			}
 			if dryRun {
@@ -102,21 +105,21 @@ func (a *app) garbage(store template.Store, unused time.Duration) (g garbage, er
 			reason = "last used " + ago(used)
 		}
 		g.templates, gone = append(g.templates, e), append(gone, e.Name)
-		g.add("template "+e.Name, reason+": "+ui.Sanitize(e.Project), lima.Size(store.Lima.Dir(e.Name)))
+		g.add("template "+e.Name, reason, lima.Size(store.Lima.Dir(e.Name)), tilde(e.Project, a.Home))
 	}
 	waste, err := store.Waste(false, gone...)
 	if err != nil {
 		return g, err
 	}
 	for _, layer := range waste.Layers {
-		g.add("layer "+layer.Name, "no template needs it", lima.Size(store.Lima.Dir(layer.Name)))
+		g.add("layer "+layer.Name, "no template needs it", lima.Size(store.Lima.Dir(layer.Name)), "")
 	}
 	for _, disk := range waste.Disks {
-		g.add("disk "+disk, "no template needs it", lima.Size(filepath.Join(a.state().Disks(), disk)))
+		g.add("disk "+disk, "no template needs it", lima.Size(filepath.Join(a.state().Disks(), disk)), "")
 	}
 	g.downloads, err = a.oldDownloads()
 	for _, path := range g.downloads {
-		g.add("download "+ui.Sanitize(filepath.Base(path)), "can be fetched again", lima.Size(path))
+		g.add("download "+filepath.Base(path), "can be fetched again", lima.Size(path), "")
 	}
 	return g, err
 }

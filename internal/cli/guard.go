@@ -29,10 +29,16 @@ func (a *app) guards() guard.Store {
 // guardGit notes how the project's git data is before a session. The function that it returns puts right what the session
 // has done to it, and tells.
 func (a *app) guardGit(ctx context.Context, p *project.Project, cfg *config.Config) (end func(), err error) {
-	if cfg.Guard.Git == "off" {
+	return a.watchGit(ctx, p, cfg.Guard.Git, (*guard.Watch).End)
+}
+
+func (a *app) watchGit(
+	ctx context.Context, p *project.Project, mode string, finish func(*guard.Watch, context.Context) (guard.Report, error),
+) (end func(), err error) {
+	if mode == "off" {
 		return func() {}, nil
 	}
-	watch, earlier, err := a.guards().Begin(ctx, guard.Site{Root: p.Root, GitDirs: p.GitDirs, Main: p.Main}, cfg.Guard.Git == "restore")
+	watch, earlier, err := a.guards().Begin(ctx, guard.Site{Root: p.Root, GitDirs: p.GitDirs, Main: p.Main}, mode == "restore")
 	a.reportGuard(earlier, true)
 	if err != nil {
 		return nil, err
@@ -40,7 +46,7 @@ func (a *app) guardGit(ctx context.Context, p *project.Project, cfg *config.Conf
 	return func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), guardTime)
 		defer cancel()
-		report, err := watch.End(ctx)
+		report, err := finish(watch, ctx)
 		a.reportGuard([]guard.Report{report}, false)
 		if err != nil {
 			a.ui.Warn("guarding git's data: %v", err)

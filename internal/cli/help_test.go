@@ -10,7 +10,7 @@ import (
 	"github.com/themouette/claude-vm/internal/cli"
 )
 
-// What is written for people fits an ordinary terminal, and no flag's value goes by the name of a type.
+// What is written for people fits an ordinary terminal, no flag's value goes by the name of a type, and there is an example.
 func TestHelpFits(t *testing.T) {
 	t.Parallel()
 	const columns = 80
@@ -29,9 +29,12 @@ func TestHelpFits(t *testing.T) {
 			if strings.Contains(line, " string ") {
 				t.Errorf("%s: %s", c.CommandPath(), line)
 			}
-			if flag := strings.HasPrefix(strings.TrimSpace(line), "-"); !flag && utf8.RuneCountInString(line) > columns {
-				t.Errorf("%s: a line of %d columns: %s", c.CommandPath(), utf8.RuneCountInString(line), line)
+			if n := utf8.RuneCountInString(line); n > columns {
+				t.Errorf("%s: a line of %d columns: %s", c.CommandPath(), n, line)
 			}
+		}
+		if c.Example == "" && !c.HasSubCommands() && !c.Hidden && c.Name() != "help" {
+			t.Errorf("%s has no example", c.CommandPath())
 		}
 		for _, sub := range c.Commands() {
 			check(sub)

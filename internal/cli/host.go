@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -110,14 +111,22 @@ func (a *app) checkLima(ctx context.Context, client *lima.Client) error {
 	return nil
 }
 
-// machines returns the instances, ready to start one: QEMU is there, the accelerator is chosen, and what earlier runs left
-// behind is removed. What the variables given, which a guest will have, name as URLs is within its reach.
-func (a *app) machines(ctx context.Context, cfg *config.Config, env ...string) (template.Store, error) {
+// checkSSH makes sure that what reaches a guest is there. Without it a VM would boot for nothing.
+func (a *app) checkSSH() error {
+	if _, err := proc.Find(a.Env, "ssh"); err != nil {
+		return errNoSSH
+	}
+	return nil
+}
+
+// machines returns the instances, ready to start one: QEMU and ssh are there, the accelerator is chosen, and what earlier runs left
+// behind is removed. What the user's variables, which a guest will have, name as URLs is within its reach.
+func (a *app) machines(ctx context.Context, cfg *config.Config, named ...string) (template.Store, error) {
 	store, err := a.store(ctx)
 	if err != nil {
 		return store, err
 	}
-	if err := store.Lima.CheckQEMU(); err != nil {
+	if err := cmp.Or(store.Lima.CheckQEMU(), a.checkSSH()); err != nil {
 		return store, err
 	}
 	store.Lima.Accel = lima.Accel(cfg.VM.Accel)
@@ -128,7 +137,7 @@ func (a *app) machines(ctx context.Context, cfg *config.Config, env ...string) (
 		}
 		store.Lima.Accel = accel
 	}
-	if store.Lima.Wall.Rules, err = a.reach(cfg, env); err != nil {
+	if store.Lima.Wall.Rules, err = a.reach(cfg, named); err != nil {
 		return store, err
 	}
 	a.sweep(ctx, store)

@@ -21,6 +21,7 @@ import (
 	"github.com/themouette/claude-vm/internal/session"
 	"github.com/themouette/claude-vm/internal/state"
 	"github.com/themouette/claude-vm/internal/template"
+	"github.com/themouette/claude-vm/internal/trust"
 	"github.com/themouette/claude-vm/internal/ui"
 )
 
@@ -252,7 +253,7 @@ func runsClaude(command guest.Session) bool {
 // mayLogIn says whether a login could come from where we do not look: a script, or the project's settings for Claude.
 func mayLogIn(p *project.Project, spec *session.Spec) bool {
 	return len(spec.Command.Scripts) > 0 || slices.ContainsFunc([]string{"settings.json", "settings.local.json"}, func(name string) bool {
-		text, _ := os.ReadFile(filepath.Join(p.Root, ".claude", name))
+		text, _ := trust.ReadFile(p.Root, filepath.Join(p.Root, ".claude", name)) // which a session can write
 		return claude.MayLogIn(text)
 	})
 }

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -88,7 +87,7 @@ func (a *app) infoCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			spec, err := a.sessionSpec(p, cfg, review, guest.Session{Mode: guest.Shell})
+			spec, _, err := a.sessionSpec(p, cfg, review, guest.Session{Mode: guest.Shell})
 			if err != nil {
 				return err
 			}
@@ -155,8 +154,8 @@ func (a *app) templateFacts(name string) templateFacts {
 }
 
 func (a *app) printFacts(f facts, mounts []mount.Mount) error {
-	var failures []error
-	line := func(what, text string) { failures = append(failures, a.print("%-10s %s\n", what, ui.Sanitize(text))) }
+	var out strings.Builder
+	line := func(what, text string) { fmt.Fprintf(&out, "%-10s %s\n", what, ui.Sanitize(text)) }
 	line("project", f.Project)
 	if f.Config != "" {
 		line("config", f.Config)
@@ -199,5 +198,5 @@ func (a *app) printFacts(f facts, mounts []mount.Mount) error {
 	}
 	line("env", strings.Join(f.Env, " "))
 	line("runs", strings.Join(f.Claude, " "))
-	return errors.Join(failures...)
+	return a.print("%s", out.String())
 }

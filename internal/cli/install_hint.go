@@ -1,9 +1,12 @@
 package cli
 
 import (
+	"fmt"
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/themouette/claude-vm/internal/lima"
 )
 
 // system is what this host calls itself: the names of its distribution, the closest first, or darwin.
@@ -35,6 +38,9 @@ func parseSystem(osRelease string) system {
 	return append(id, like...)
 }
 
+// limaRelease is the Lima that claude-vm is tested with.
+const limaRelease = "2.2.0"
+
 // installLima says how to get Lima. That it has no packages for most distributions is what its own page says.
 func (s system) installLima() string {
 	const page = "https://lima-vm.io/docs/installation/"
@@ -44,7 +50,8 @@ func (s system) installLima() string {
 	case slices.Contains(s, "nixos"):
 		return "nix-env -i lima, or see " + page
 	}
-	return "unpack its release in /usr/local, or brew install lima; see " + page
+	return fmt.Sprintf("curl -fsSL https://github.com/lima-vm/lima/releases/download/v%s/lima-%s-Linux-%s.tar.gz | sudo tar -xz -C /usr/local, or see %s",
+		limaRelease, limaRelease, lima.Arch(), page)
 }
 
 // installQEMU says how to get QEMU.

@@ -1,9 +1,9 @@
 package cli
 
 import (
-	"context"
 	"errors"
 
+	"al.essio.dev/pkg/shellescape"
 	"github.com/spf13/cobra"
 
 	"github.com/themouette/claude-vm/internal/session"
@@ -25,7 +25,7 @@ command leaves in the background goes on until the session ends.`,
   claude-vm exec my-proj -- "make test | tail"
   claude-vm exec 1f2e3d4c npm run dev`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			word := ""
+			word, typed := sessionHere, args
 			if cmd.ArgsLenAtDash() != 0 && len(args) > 0 {
 				word, args = args[0], args[1:]
 			}
@@ -38,7 +38,11 @@ command leaves in the background goes on until the session ends.`,
 			if isLine(args) {
 				args = []string{"bash", "-c", args[0]}
 			}
-			return a.join(cmd.Context(), word, args)
+			err := a.join(cmd, word, args)
+			if errors.Is(err, errNoSession) && cmd.ArgsLenAtDash() < 0 { // the command may have been taken for the session
+				return advisedError{err, "claude-vm ps shows the sessions that are running; for the session of this project: claude-vm exec -- " + shellescape.QuoteCommand(typed)}
+			}
+			return err
 		},
 	}
 	cmd.Flags().SetInterspersed(false)
@@ -55,18 +59,22 @@ the session.
 
 ` + sessionHelp,
 		Example: "  claude-vm attach\n  claude-vm attach my-proj",
-		Args:    cobra.MaximumNArgs(1),
+		Args:    oneArgument,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.join(cmd.Context(), append(args, "")[0], nil)
+			return a.join(cmd, append(args, sessionHere)[0], nil)
 		},
 	}
 }
 
 // join runs a command, or without one a shell, in the session that a word means.
-func (a *app) join(ctx context.Context, word string, command []string) error {
+func (a *app) join(cmd *cobra.Command, word string, command []string) error {
+	ctx := cmd.Context()
 	a.tidy(ctx)
-	e, err := a.findSession(ctx, word)
+	e, err := a.findSession(cmd, word)
 	if err != nil {
+		return err
+	}
+	if err := a.checkSSH(); err != nil {
 		return err
 	}
 	defer keepTerminal(a.Stdin)()

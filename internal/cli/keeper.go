@@ -14,11 +14,13 @@ import (
 
 	"github.com/themouette/claude-vm/internal/claude"
 	"github.com/themouette/claude-vm/internal/config"
+	"github.com/themouette/claude-vm/internal/guard"
 	"github.com/themouette/claude-vm/internal/lima"
 	"github.com/themouette/claude-vm/internal/proc"
 	"github.com/themouette/claude-vm/internal/project"
 	"github.com/themouette/claude-vm/internal/session"
 	"github.com/themouette/claude-vm/internal/template"
+	"github.com/themouette/claude-vm/internal/trust"
 )
 
 // keepSpare is the command that session starts as a process of its own.
@@ -39,7 +41,10 @@ func (a *app) keepSpareCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			runner := session.Runner{Store: store, UI: a.ui}
+			runner := session.Runner{Store: store, UI: a.ui, Standby: session.Standby{
+				Watch: a.watchSpare,
+				Spawn: func(order []byte) error { return a.spawnKeeper(order) },
+			}}
 			return runner.Keep(cmd.Context(), ordered)
 		},
 	}
@@ -48,8 +53,17 @@ func (a *app) keepSpareCommand() *cobra.Command {
 // runner runs the sessions that a configuration describes.
 func (a *app) runner(store template.Store, cfg *config.Config) session.Runner {
 	return session.Runner{Store: store, UI: a.ui, Standby: session.Standby{
-		Count: standbyCount(cfg, store.Lima.Accel), TTL: cfg.Standby.TTL, MemoryGB: cfg.Standby.MemoryGB, Spawn: a.spawnKeeper,
+		Count: standbyCount(cfg, store.Lima.Accel), TTL: cfg.Standby.TTL, MemoryGB: cfg.Standby.MemoryGB,
+		Spawn: func(order []byte) error { return a.spawnKeeper(order, guardMode+"="+cfg.Guard.Git) },
 	}}
+}
+
+// guardMode tells a keeper how the project's git data is guarded.
+const guardMode = "CLAUDE_VM_GUARD_GIT"
+
+// watchSpare guards the project's git data while a spare boots. What was put back stands in the keepers' log.
+func (a *app) watchSpare(ctx context.Context, p *project.Project) (end func(), err error) {
+	return a.watchGit(ctx, p, proc.Getenv(a.Env, guardMode), (*guard.Watch).Yield)
 }
 
 // standbyCount is how many spares to keep. Where software does the processor's work a boot is half a minute of a whole
@@ -63,14 +77,14 @@ func standbyCount(cfg *config.Config, accel lima.Accel) int {
 
 // prepareFirst has a spare made for the first session of a new template, if that has no flags of its own. That none could be
 // made is no failure of the setup.
-func (a *app) prepareFirst(store template.Store, p *project.Project, cfg *config.Config) {
+func (a *app) prepareFirst(store template.Store, p *project.Project, cfg *config.Config, asked *trust.Review) {
 	runner := a.runner(store, cfg)
 	if runner.Standby.Count == 0 {
 		return
 	}
 	plain := *a
 	plain.flags = globalFlags{}
-	mounts, err := plain.mounts(p, cfg)
+	mounts, err := plain.mounts(p, cfg, asked)
 	if err == nil {
 		store.Lima.Wall.Rules, err = plain.sessionReach(p, cfg)
 	}
@@ -95,7 +109,7 @@ const maxKeeperLog = 1 << 20
 
 // spawnKeeper starts a keeper. It holds nothing of ours: neither the terminal, nor the pipes that we write to, nor the
 // folder that we are in; and what is secret among our variables is not for it.
-func (a *app) spawnKeeper(order []byte) error {
+func (a *app) spawnKeeper(order []byte, env ...string) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
@@ -117,11 +131,11 @@ func (a *app) spawnKeeper(order []byte) error {
 	}
 	defer read.Close()
 	defer write.Close()
-	env := slices.DeleteFunc(slices.Clone(a.Env), func(v string) bool {
+	env = append(slices.DeleteFunc(slices.Clone(a.Env), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
 		return slices.Contains(claude.LoginSecrets(), name)
-	})
-	err = proc.Detach(proc.Cmd{Argv: []string{self, keepSpare}, Env: append(env, "CLAUDE_VM_HOME="+folder), Dir: "/"}, read, log, log)
+	}), append(env, "CLAUDE_VM_HOME="+folder)...)
+	err = proc.Detach(proc.Cmd{Argv: []string{self, keepSpare}, Env: env, Dir: "/"}, read, log, log)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -28,8 +29,8 @@ type templateRow struct {
 	Status  string    `json:"status"` // Lima's
 }
 
-func (r templateRow) cells() []string {
-	return []string{r.Name, r.Project, r.State, ago(r.Created), ago(r.Used), r.Claude, ui.Size(r.Bytes), ui.Size(r.Shared)}
+func (r templateRow) cells(home string) []string {
+	return []string{r.Name, tilde(r.Project, home), r.State, r.Claude, age(r.Created), age(r.Used), ui.Size(r.Bytes), ui.Size(r.Shared)}
 }
 
 func (a *app) listCommand() *cobra.Command {
@@ -58,7 +59,7 @@ func (a *app) listCommand() *cobra.Command {
 				})
 			}
 			return printRows(a, asJSON, "No claude-vm templates found\n",
-				[]string{"TEMPLATE", "PROJECT", "STATE", "BUILT", "USED", "CLAUDE", "SIZE", "SHARED"}, rows)
+				[]string{"TEMPLATE", "PROJECT", "STATE", "CLAUDE", "BUILT", "USED", "SIZE", "SHARED"}, "PROJECT", rows)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
@@ -80,12 +81,12 @@ type sessionRow struct {
 	Bytes   int64     `json:"bytes"`  // on disk
 }
 
-func (r sessionRow) cells() []string {
+func (r sessionRow) cells(home string) []string {
 	runs := r.Command
 	if r.Kind == string(template.Spare) {
 		runs = r.State
 	}
-	return []string{r.Name, r.Dir, runs, age(r.Started), fmt.Sprint(r.PID), fmt.Sprintf("%.0f%%", r.CPU), ui.Size(r.Memory), ui.Size(r.Bytes)}
+	return []string{r.Name, tilde(r.Dir, home), runs, age(r.Started), fmt.Sprint(r.PID), fmt.Sprintf("%.0f%%", r.CPU), ui.Size(r.Memory), ui.Size(r.Bytes)}
 }
 
 func (a *app) psCommand() *cobra.Command {
@@ -122,7 +123,8 @@ func (a *app) psCommand() *cobra.Command {
 					lima.Size(store.Lima.Dir(e.Name)),
 				})
 			}
-			return printRows(a, asJSON, "No session is running\n", []string{"SESSION", "FOLDER", "RUNS", "AGE", "PID", "CPU", "MEMORY", "DISK"}, rows)
+			return printRows(a, asJSON, "No session is running\n",
+				[]string{"SESSION", "FOLDER", "RUNS", "AGE", "PID", "CPU", "MEMORY", "DISK"}, "FOLDER", rows)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
@@ -137,7 +139,9 @@ func (a *app) owned(kind template.Kind) ([]template.Entry, error) {
 }
 
 // printRows prints a list as JSON or as a table, or a sentence in the place of an empty table.
-func printRows[Row interface{ cells() []string }](a *app, asJSON bool, none string, header []string, rows []Row) error {
+func printRows[Row interface{ cells(home string) []string }](
+	a *app, asJSON bool, none string, header []string, paths string, rows []Row,
+) error {
 	if asJSON {
 		return a.printJSON(rows)
 	}
@@ -146,9 +150,9 @@ func printRows[Row interface{ cells() []string }](a *app, asJSON bool, none stri
 	}
 	table := make([][]string, len(rows))
 	for i, r := range rows {
-		table[i] = r.cells()
+		table[i] = r.cells(a.Home)
 	}
-	return a.table(header, table)
+	return a.table(header, paths, table)
 }
 
 // look returns the instances for a command that only looks at them: it needs no limactl.
@@ -157,15 +161,15 @@ func (a *app) look() *template.Store {
 }
 
 // ago says how long ago something was, in one unit.
-func ago(t time.Time) string {
+func ago(t time.Time) string { return age(t) + " ago" }
+
+// age says how old something is, in one unit.
+func age(t time.Time) string {
 	if t.IsZero() {
 		return "?"
 	}
-	return age(t) + " ago"
+	return span(time.Since(t))
 }
-
-// age says how old something is, in one unit.
-func age(t time.Time) string { return span(time.Since(t)) }
 
 // span says how long something took, in one unit.
 func span(d time.Duration) string {
@@ -192,10 +196,20 @@ func (a *app) printJSON(v any) error {
 	return out.Encode(v)
 }
 
-// table prints a table that fits the terminal, or whole where there is none.
-func (a *app) table(header []string, rows [][]string) error {
-	width := terminalWidth(a.Stdout)
-	return ui.Table(a.Stdout, header, rows, width)
+// table prints a table that fits the terminal, or whole where there is none. One column may have paths.
+func (a *app) table(header []string, paths string, rows [][]string) error {
+	return ui.Table(a.Stdout, header, paths, rows, terminalWidth(a.Stdout))
+}
+
+// tilde is a path as people write it: ~ is the home folder.
+func tilde(path, home string) string {
+	if path == home {
+		return "~"
+	}
+	if rest, ok := strings.CutPrefix(path, strings.TrimSuffix(home, "/")+"/"); ok && home != "" {
+		return "~/" + rest
+	}
+	return path
 }
 
 func noArguments(cmd *cobra.Command, args []string) error {

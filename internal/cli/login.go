@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"io/fs"
 	"slices"
 	"time"
 
@@ -66,7 +65,7 @@ the environment logs Claude in.`,
 	cmd.Flags().BoolVar(&status, "status", false, "show whose login is kept")
 	cmd.Flags().BoolVar(&forget, "forget", false, "remove the kept login")
 	cmd.Flags().BoolVar(&fromHost, "from-host", false, "keep the login that Claude has on this machine")
-	cmd.Flags().BoolVar(&yes, "yes", false, "take it over without asking")
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "take it over without asking")
 	return cmd
 }
 
@@ -84,14 +83,14 @@ func (a *app) login(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	spec, err := a.sessionSpec(p, cfg, asked, guest.Session{Mode: guest.Exec, Command: append([]string{"claude", "auth", "login"}, args...)})
+	spec, named, err := a.sessionSpec(p, cfg, asked, guest.Session{Mode: guest.Exec, Command: append([]string{"claude", "auth", "login"}, args...)})
 	if err != nil {
 		return err
 	}
 	spec.Mounts, spec.Ports = nil, nil
 	spec.Command.Dir, spec.Command.Scripts = lima.GuestHome, nil
 	spec.Command.Env = slices.DeleteFunc(spec.Command.Env, func(v string) bool { return claude.HasLogin([]string{v}) })
-	store, err := a.machines(ctx, withoutProject(cfg), spec.Command.Env...)
+	store, err := a.machines(ctx, withoutProject(cfg), named...)
 	if err != nil {
 		return err
 	}
@@ -147,9 +146,6 @@ func (a *app) saidKept(store loginStore, login claude.Login) error {
 // loginFromHost keeps the login of the Claude on this machine, if the user says so.
 func (a *app) loginFromHost(ctx context.Context, store loginStore, yes bool) error {
 	login, source, err := claude.HostLogin(ctx, a.Env, a.Home, time.Now())
-	if errors.Is(err, fs.ErrNotExist) {
-		return errors.Join(errNotKept, err)
-	}
 	if err != nil {
 		return err
 	}

@@ -98,10 +98,11 @@ func (k *loginKeeper) fetch(ctx context.Context, exec session.Exec) {
 }
 
 // refresh gives the guest the kept login if another session has renewed it meanwhile. Claude takes it up with its next
-// request.
+// request. Another account's is for the sessions that begin: no session decides whose account another one works with.
 func (k *loginKeeper) refresh(ctx context.Context, exec session.Exec) {
 	kept, err := k.store.read()
-	if err != nil || k.held.Tokens == nil || !kept.usable(time.Now()) || !kept.Login.NewerThan(k.held) {
+	now := time.Now()
+	if err != nil || k.held.Tokens == nil || !kept.usable(now) || !kept.Login.NewerThan(k.held, now) || !kept.Login.SameAccount(k.held) {
 		return
 	}
 	credentials, err := kept.Login.Credentials()
@@ -129,6 +130,9 @@ func (a *app) tellLogin(k *loginKeeper, code int) {
 		a.ui.Info("the login of %s is kept for the next sessions (claude-vm login --status)", who)
 	case otherPerson:
 		a.ui.Warn("sessions are logged in as %s from now on (claude-vm login --status)", who)
+	case strangeLogin:
+		a.ui.Warn("the login that the session ended with does not say whose it is, and was not kept")
+		a.ui.Hint("if it is yours, log in with: claude-vm login")
 	case loginEnded:
 		a.ui.Warn("Claude's login has ended")
 		a.ui.Hint("log in again with: claude-vm login")

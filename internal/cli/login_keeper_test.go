@@ -2,8 +2,6 @@ package cli
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"io"
 	"os"
@@ -15,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/themouette/claude-vm/internal/claude"
+	"github.com/themouette/claude-vm/internal/guest"
 	"github.com/themouette/claude-vm/internal/lima"
 	"github.com/themouette/claude-vm/internal/proc"
 	"github.com/themouette/claude-vm/internal/state"
@@ -49,6 +48,16 @@ func TestOffer(t *testing.T) {
 		l.Account = &claude.Account{Email: email}
 		return l
 	}
+	known := func(l claude.Login) claude.Login {
+		l.Account = &claude.Account{Email: "a@example.org", AccountUUID: "u-1"}
+		return l
+	}
+	token := func(l claude.Login) claude.Login {
+		tokens := *l.Tokens
+		tokens.AccountUUID = "u-1"
+		l.Tokens = &tokens
+		return l
+	}
 	none, over := claude.Login{}, claude.Login{Tokens: &claude.Tokens{}}
 	a, a2, b := loginOf("a", 1), loginOf("a2", 2), person(loginOf("b", 1), "b@example.org")
 	for name, test := range map[string]struct {
@@ -56,21 +65,25 @@ func TestOffer(t *testing.T) {
 		deliberate             bool
 		news                   news
 	}{
-		"the first":                           {none, none, a, a, false, firstLogin},
-		"none":                                {a, a, none, a, false, noNews},
-		"unchanged":                           {a, a, a, a, false, noNews},
-		"renewed":                             {a, a, a2, a2, false, renewed},
-		"to one that expires earlier":         {a2, a2, a, a, false, renewed},
-		"older than what another has kept":    {a2, loginOf("x", 0), a, a2, false, noNews},
-		"newer than what another has kept":    {a, loginOf("x", 0), a2, a2, false, renewed},
-		"older but on purpose":                {a2, none, a, a, true, renewed},
-		"another person":                      {person(a, "a@example.org"), person(a, "a@example.org"), b, b, false, otherPerson},
-		"forgotten meanwhile":                 {none, a, a2, none, false, noNews},
-		"over":                                {a, a, over, a, false, loginEnded},
-		"over, but another has renewed it":    {a2, a, over, a2, false, noNews},
-		"over, of a session without any":      {a, none, over, a, false, noNews},
-		"who it is has come to be known":      {a, a, person(a, "a@example.org"), person(a, "a@example.org"), false, renewed},
-		"who it is stays known when not said": {person(a, "a@example.org"), person(a, "a@example.org"), a2, person(a2, "a@example.org"), false, renewed},
+		"the first":                          {none, none, a, a, false, firstLogin},
+		"none":                               {a, a, none, a, false, noNews},
+		"unchanged":                          {a, a, a, a, false, noNews},
+		"renewed":                            {a, a, a2, a2, false, renewed},
+		"to one that expires earlier":        {a2, a2, a, a, false, renewed},
+		"older than what another has kept":   {a2, loginOf("x", 0), a, a2, false, noNews},
+		"newer than what another has kept":   {a, loginOf("x", 0), a2, a2, false, renewed},
+		"older but on purpose":               {a2, none, a, a, true, renewed},
+		"another person":                     {person(a, "a@example.org"), person(a, "a@example.org"), b, b, false, otherPerson},
+		"forgotten meanwhile":                {none, a, a2, none, false, noNews},
+		"over":                               {a, a, over, a, false, loginEnded},
+		"over, but another has renewed it":   {a2, a, over, a2, false, noNews},
+		"over, of a session without any":     {a, none, over, a, false, noNews},
+		"who it is has come to be known":     {a, a, person(a, "a@example.org"), person(a, "a@example.org"), false, renewed},
+		"who it is stays known by the token": {known(a), known(a), token(a2), known(a2), false, renewed},
+		"the token is of another account":    {person(a, "a@example.org"), person(a, "a@example.org"), token(a2), token(a2), false, otherPerson},
+		"nobody says whose it is":            {known(a), known(a), a2, known(a), false, strangeLogin},
+		"nobody says it, on purpose":         {known(a), none, a2, a2, true, otherPerson},
+		"a stranger who lives for a month":   {known(a), loginOf("x", 0), known(loginOf("b", 700)), known(a), false, noNews},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -104,12 +117,12 @@ func TestTheNewestLoginStays(t *testing.T) {
 		if _, err := store.offer(t.Context(), claude.Login{}, given, true, time.Now()); err != nil {
 			rt.Fatal(err)
 		}
-		hours := rapid.SliceOfNDistinct(rapid.IntRange(2, 100), 1, 4, rapid.ID).Draw(rt, "hours")
+		hours := rapid.SliceOfNDistinct(rapid.IntRange(2, 20), 1, 4, rapid.ID).Draw(rt, "hours")
 		newest := loginOf("", 0)
 		var wg sync.WaitGroup
 		for i, h := range hours {
 			renewed := loginOf(string(rune('a'+i)), h)
-			if renewed.NewerThan(newest) {
+			if renewed.NewerThan(newest, time.Now()) {
 				newest = renewed
 			}
 			wg.Go(func() {
@@ -133,12 +146,11 @@ func (g *fakeGuest) exec(_ context.Context, c lima.Command) error {
 	if err != nil {
 		return err
 	}
-	if strings.HasSuffix(c.Line, "/.claude/.credentials.json") || !strings.HasPrefix(c.Line, "bash") {
+	if c.Line != guest.Listen {
 		g.credentials = string(input)
 		return nil
 	}
-	hash := sha256.Sum256([]byte(g.credentials))
-	if !strings.Contains(string(input), hex.EncodeToString(hash[:])) {
+	if !strings.Contains(string(input), "'"+g.credentials+"'") {
 		_, err = io.WriteString(c.Stdout, g.credentials+"\x00"+g.state)
 	}
 	return err
@@ -171,6 +183,21 @@ func TestASessionGetsWhatAnotherHasRenewed(t *testing.T) {
 	k.fetch(t.Context(), g.exec)
 	if kept, err := store.read(); err != nil || !kept.Login.Same(second) || k.news != noNews {
 		t.Errorf("%+v, %v, news %v", kept, err, k.news)
+	}
+}
+
+func TestASessionKeepsItsAccount(t *testing.T) {
+	t.Parallel()
+	store := loginStore{state.Dir(t.TempDir())}
+	first, other := loginOf("first", 1), loginOf("other", 2)
+	first.Account, other.Account = &claude.Account{AccountUUID: "u-1"}, &claude.Account{AccountUUID: "u-2"}
+	if _, err := store.offer(t.Context(), first, other, true, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	g := &fakeGuest{}
+	k := &loginKeeper{store: store, held: first}
+	if k.refresh(t.Context(), g.exec); g.credentials != "" {
+		t.Errorf("the guest was given %s", g.credentials)
 	}
 }
 

@@ -50,11 +50,12 @@ func (k keptLogin) usable(now time.Time) bool {
 type news int
 
 const (
-	noNews      news = iota
-	firstLogin       // there was none before
-	renewed          // the same account
-	otherPerson      // another account than before
-	loginEnded       // it is over, and the next session is not given it any more
+	noNews       news = iota
+	firstLogin        // there was none before
+	renewed           // the same account
+	otherPerson       // another account than before
+	strangeLogin      // not kept: it does not say whose it is, and the kept one does
+	loginEnded        // it is over, and the next session is not given it any more
 )
 
 // offer keeps the login that a session was found to have if it is the newest: two sessions at once, which were given the same
@@ -77,21 +78,26 @@ func (s loginStore) offer(ctx context.Context, given, got claude.Login, delibera
 		}
 		kept.Ended = true
 		return loginEnded, state.WriteJSON(s.path(), kept)
+	case !deliberate && kept.Login.Named() && !got.Named():
+		if kept.Login.Same(got) {
+			return noNews, nil
+		}
+		return strangeLogin, nil // a session could hand anybody's tokens to all others under the user's name
 	case deliberate, damaged, kept.Ended:
 	case kept.Login.Empty() && !given.Empty():
 		return noNews, nil // forgotten meanwhile, and that was on purpose
 	case kept.Login.Same(got) && (kept.Login.Account != nil || got.Account == nil):
 		return noNews, nil
-	case !untouched && !got.NewerThan(kept.Login):
+	case !untouched && !got.NewerThan(kept.Login, now):
 		return noNews, nil
 	}
-	if got.Account == nil && untouched {
-		got.Account = given.Account
+	if got.Account == nil && got.SameAccount(kept.Login) {
+		got.Account = kept.Login.Account
 	}
 	what := firstLogin
 	switch {
 	case kept.Login.Empty():
-	case kept.Login.Account == nil || kept.Login.Who() == got.Who():
+	case !kept.Login.Named() || kept.Login.SameAccount(got):
 		what = renewed
 	default:
 		what = otherPerson

@@ -9,6 +9,7 @@ import (
 	"github.com/themouette/claude-vm/internal/network"
 	"github.com/themouette/claude-vm/internal/npm"
 	"github.com/themouette/claude-vm/internal/project"
+	"github.com/themouette/claude-vm/internal/trust"
 	"github.com/themouette/claude-vm/internal/wall"
 )
 
@@ -37,8 +38,8 @@ func (a *app) tellNPM() (steps []string, err error) {
 }
 
 // reach returns the rules for what a guest reaches of this computer and its network: what the user allows, and what it is told
-// to use, be it a proxy, a registry or an address in a variable of the user's.
-func (a *app) reach(cfg *config.Config, env []string) ([]string, error) {
+// to use, be it a proxy, a registry or an address in a variable that the user has named.
+func (a *app) reach(cfg *config.Config, named []string) ([]string, error) {
 	var rules []string
 	for _, item := range cfg.Network.Allow {
 		if item.Value == wall.Everything {
@@ -54,7 +55,7 @@ func (a *app) reach(cfg *config.Config, env []string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, variable := range slices.Concat(lines, a.proxies(cfg), env) {
+	for _, variable := range slices.Concat(lines, a.proxies(cfg), named) {
 		_, value, _ := strings.Cut(variable, "=")
 		if rule, ok := wall.FromURL(value); ok {
 			rules = append(rules, rule.String())
@@ -66,11 +67,11 @@ func (a *app) reach(cfg *config.Config, env []string) ([]string, error) {
 
 // sessionReach is reach for a session.
 func (a *app) sessionReach(p *project.Project, cfg *config.Config) ([]string, error) {
-	env, err := a.guestEnv(p, cfg)
+	_, named, err := a.guestEnv(p, cfg)
 	if err != nil {
 		return nil, err
 	}
-	return a.reach(cfg, env)
+	return a.reach(cfg, named)
 }
 
 // withoutProject returns a configuration in which what a project's file wants to reach has no part: nobody was asked.
@@ -81,10 +82,10 @@ func withoutProject(cfg *config.Config) *config.Config {
 }
 
 // certificates returns those of the authorities that the guest is to trust.
-func certificates(cfg *config.Config) ([]string, error) {
+func certificates(cfg *config.Config, asked *trust.Review) ([]string, error) {
 	var paths []string
 	for _, item := range cfg.VM.CACertificates {
 		paths = append(paths, item.Value)
 	}
-	return network.Certificates(paths)
+	return network.Certificates(paths, asked.Certificates)
 }

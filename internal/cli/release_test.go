@@ -104,7 +104,7 @@ func (how spoiled) release(ts *testscript.TestScript, version string, key minisi
 	var archive bytes.Buffer
 	zipped := gzip.NewWriter(&archive)
 	files := tar.NewWriter(zipped)
-	for _, file := range []*tar.Header{{Name: "LICENSE-MIT"}, {Name: selfupdate.Program}, {Name: "man/claude-vm.1"}} {
+	for _, file := range []*tar.Header{{Name: "LICENSE-MIT"}, {Name: selfupdate.Program}, {Name: "completions/claude-vm.bash"}, {Name: "man/claude-vm.1"}} {
 		file.Mode, file.Size, file.Typeflag = 0o755, int64(len(program)), tar.TypeReg
 		if how.linked && file.Name == selfupdate.Program {
 			file.Typeflag, file.Linkname, file.Size = tar.TypeSymlink, "/bin/true", 0

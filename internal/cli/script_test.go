@@ -328,7 +328,7 @@ func terminal(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // screen CODE FILE PROGRAM ARG… runs a program on a terminal of 80 columns and 24 rows. What that shows in the end must be
-// what FILE says, where what differs from run to run has a name.
+// what FILE says, where what differs from run to run has a name, and columns are two blanks apart.
 func screen(ts *testscript.TestScript, _ bool, args []string) {
 	size := pty.Winsize{Rows: 24, Cols: 80}
 	text, err := onTerminal(ts, size, "", args[2:])
@@ -338,7 +338,7 @@ func screen(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	got := shown.String()
 	for _, moving := range []struct{ pattern, still string }{
-		{` +(\n|$)`, "\n"}, {`\b\d+\.\ds\b`, "0.0s"}, {`\b\d+ s\b`, "0 s"}, {`\d+ [A-Z]\w+ \d{4}, \d\d:\d\d`, "DATE"},
+		{` +(\n|$)`, "\n"}, {`\b\d+\.\ds\b`, "0.0s"}, {`\b\d+ s\b`, "0 s"}, {`\b[0-9.]+ k?B\b`, "0 B"}, {`\b\d+ +\d+%`, "1  0%"}, {`\b {2,}`, "  "}, {`\d+ [A-Z]\w+ \d{4}, \d\d:\d\d`, "DATE"},
 		{`_[0-9a-f]{8}\b`, "_ID"}, {regexp.QuoteMeta(ts.Getenv("CLAUDE_VM_HOME")), "$$STATE"},
 	} {
 		got = regexp.MustCompile(moving.pattern).ReplaceAllString(got, moving.still)

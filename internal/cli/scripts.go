@@ -1,6 +1,9 @@
 package cli
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -8,6 +11,7 @@ import (
 	"github.com/themouette/claude-vm/internal/config"
 	"github.com/themouette/claude-vm/internal/guest"
 	"github.com/themouette/claude-vm/internal/trust"
+	"github.com/themouette/claude-vm/internal/ui"
 )
 
 // readScripts reads what is to run in the VM, in its order: the scripts that are found by their names, those that are
@@ -15,14 +19,14 @@ import (
 // runs once.
 func readScripts(reviewed *trust.Review, found []string, asked []config.Item, phases []config.Phase) (scripts []guest.Script, err error) {
 	var seen []string
-	add := func(path string) error {
+	add := func(path string, origin config.Origin) error {
 		if slices.Contains(seen, path) {
 			return nil
 		}
 		seen = append(seen, path)
 		content, err := reviewed.Script(path)
 		if err != nil {
-			return usageError{"claude-vm", err}
+			return scriptError(path, origin, err)
 		}
 		scripts = append(scripts, guest.Script{Name: filepath.Base(path), Content: string(content)})
 		return nil
@@ -31,7 +35,7 @@ func readScripts(reviewed *trust.Review, found []string, asked []config.Item, ph
 		if trust.Missing(path) {
 			continue
 		}
-		if err := add(path); err != nil {
+		if err := add(path, config.Origin{}); err != nil {
 			return nil, err
 		}
 	}
@@ -39,7 +43,7 @@ func readScripts(reviewed *trust.Review, found []string, asked []config.Item, ph
 		if item.Origin.Layer == config.Flag {
 			continue
 		}
-		if err := add(item.Value); err != nil {
+		if err := add(item.Value, item.Origin); err != nil {
 			return nil, err
 		}
 	}
@@ -51,7 +55,7 @@ func readScripts(reviewed *trust.Review, found []string, asked []config.Item, ph
 		scripts = append(scripts, script)
 	}
 	for _, item := range asked { // those that are left
-		if err := add(item.Value); err != nil {
+		if err := add(item.Value, item.Origin); err != nil {
 			return nil, err
 		}
 	}
@@ -70,9 +74,27 @@ func readPhase(reviewed *trust.Review, p config.Phase) (guest.Script, error) {
 	for _, file := range p.ScriptFiles {
 		content, err := reviewed.Script(file.Value)
 		if err != nil {
-			return guest.Script{}, usageError{"claude-vm", err}
+			return guest.Script{}, scriptError(file.Value, file.Origin, err)
 		}
 		phase.Parts = append(phase.Parts, string(content))
 	}
 	return guest.Script{Name: p.Name, Phase: phase}, nil
+}
+
+// scriptError says who has named a script that cannot be read, if anybody has. Only for a flag is there help.
+func scriptError(path string, origin config.Origin, err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("there is no script %s", ui.Sanitize(path))
+	}
+	if origin.Layer != config.Default { // that of scripts which are found by themselves
+		err = fmt.Errorf("%s: %w", origin, err)
+	}
+	command := ""
+	switch {
+	case origin.Name == "--setup-script":
+		command = "claude-vm setup"
+	case origin.Layer == config.Flag:
+		command = "claude-vm"
+	}
+	return usageError{command, err}
 }

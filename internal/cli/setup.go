@@ -40,7 +40,13 @@ run.`,
   claude-vm setup --docker --node
   claude-vm setup --disk 40 --memory 16
   claude-vm setup --setup-script ./extras.sh --mount ~/packages:/tmp/packages:ro`,
-		Args: noArguments,
+		Args: func(cmd *cobra.Command, args []string) error {
+			err := noArguments(cmd, args)
+			if len(args) > 0 && cmd.Flags().Lookup(args[0]) != nil {
+				err = advisedError{err, "did you mean --" + args[0] + "?"}
+			}
+			return err
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
 			p, cfg, err := a.here(ctx)
@@ -76,7 +82,7 @@ run.`,
 			if err != nil {
 				return err
 			}
-			a.prepareFirst(store, p, cfg)
+			a.prepareFirst(store, p, cfg, asked)
 			if err := a.print("project  %s\ntemplate %s\n", ui.Sanitize(p.Main), entry.Name); err != nil {
 				return err
 			}
@@ -98,13 +104,16 @@ func (a *app) templateSpec(p *project.Project, cfg *config.Config, asked *trust.
 	for _, item := range cfg.Packages.System {
 		spec.Packages = append(spec.Packages, item.Value)
 	}
-	if spec.Certificates, err = certificates(cfg); err != nil {
+	if spec.Certificates, err = certificates(cfg, asked); err != nil {
 		return spec, err
 	}
 	if spec.Tools, err = tools(cfg); err != nil {
 		return spec, err
 	}
 	if spec.Mounts, err = mount.Resolve(nil, mounts...); err != nil {
+		return spec, err
+	}
+	if err := asked.Saw(spec.Mounts); err != nil {
 		return spec, err
 	}
 	spec.Scripts, err = a.setupScripts(p, cfg, asked)
@@ -128,6 +137,13 @@ func (a *app) setup(ctx context.Context, store template.Store, cfg *config.Confi
 		space += toolsGB
 	}
 	spec.CPUs = cmp.Or(spec.CPUs, store.Lima.Accel.DefaultCPUs())
+	if len(spec.Mounts) > 0 { // they may lie in the project
+		guarded, err := a.guardGit(ctx, spec.Project, cfg)
+		if err != nil {
+			return template.Entry{}, err
+		}
+		defer guarded()
+	}
 	return a.build(ctx, store, cfg, space, func(b *template.Builder, release claude.Release) (template.Entry, error) {
 		spec.Claude = release
 		return b.Build(ctx, spec)

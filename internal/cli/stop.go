@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -38,10 +39,10 @@ is kept, and the VM is gone when this returns.
 					return a.print("No session is running\n")
 				}
 			} else if len(args) == 0 {
-				args = []string{""}
+				args = []string{sessionHere}
 			}
 			for _, word := range args {
-				e, err := a.findSession(ctx, word)
+				e, err := a.findSession(cmd, word)
 				if err != nil {
 					return err
 				}
@@ -56,9 +57,10 @@ is kept, and the VM is gone when this returns.
 				stopping.Go(func() { failures[i] = runner.Stop(ctx, e.Name) })
 			}
 			stopping.Wait()
+			var stopped strings.Builder
 			for i, e := range doomed {
 				if failures[i] == nil {
-					failures[i] = a.print("stopped %s (%s)\n", e.Name, ui.Sanitize(e.Dir))
+					fmt.Fprintf(&stopped, "stopped %s (%s)\n", e.Name, ui.Sanitize(e.Dir))
 				} else {
 					failures[i] = fmt.Errorf("stopping %s: %w", e.Name, failures[i])
 				}
@@ -66,7 +68,8 @@ is kept, and the VM is gone when this returns.
 			if err = errors.Join(failures...); err == nil {
 				step.Done()
 			}
-			return err
+			step.Fail() // where the terminal shows it, nothing else is to be written
+			return errors.Join(err, a.print("%s", stopped.String()))
 		},
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "end all sessions")

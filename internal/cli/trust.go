@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/themouette/claude-vm/internal/config"
-	"github.com/themouette/claude-vm/internal/mount"
 	"github.com/themouette/claude-vm/internal/project"
 	"github.com/themouette/claude-vm/internal/trust"
 	"github.com/themouette/claude-vm/internal/ui"
@@ -75,7 +74,7 @@ func (a *app) review(p *project.Project, cfg *config.Config) (*trust.Review, err
 	}
 	var flags []config.Setting
 	for _, spec := range a.flags.mounts {
-		m, err := mount.ParseSpec(spec, a.Home)
+		m, err := a.mountFlag(spec)
 		if err != nil {
 			return nil, err
 		}
@@ -95,6 +94,9 @@ func foundScripts(home string, p *project.Project) []string {
 func (a *app) agreed(ctx context.Context, p *project.Project, cfg *config.Config) (*trust.Review, error) {
 	if trust.Holds(p.Root, string(a.state())) {
 		return nil, fmt.Errorf("%w: %s", errStateExposed, a.state())
+	}
+	if cfg.VM.MountType == "reverse-sshfs" {
+		a.ui.Warn("vm.mount_type = \"reverse-sshfs\": root in the VM can read and write all files of your account")
 	}
 	review, err := a.review(p, cfg)
 	if err != nil {
@@ -153,6 +155,9 @@ itself is the answer.`,
 		Example: "  claude-vm trust\n  claude-vm trust --show",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if show && revoke || show && yes || revoke && yes {
+				return usageError{cmd.CommandPath(), errors.New("--show, --revoke and --yes exclude each other")}
+			}
 			ctx := cmd.Context()
 			if revoke { // even where the configuration cannot be read
 				p, err := a.project(ctx)
@@ -178,7 +183,6 @@ itself is the answer.`,
 	cmd.Flags().BoolVar(&show, "show", false, "tell what is asked for and what was agreed to")
 	cmd.Flags().BoolVar(&revoke, "revoke", false, "take back every agreement for this project")
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "agree without being asked")
-	cmd.MarkFlagsMutuallyExclusive("show", "revoke", "yes")
 	return cmd
 }
 

@@ -54,6 +54,8 @@ Code that the configuration asks for, and is otherwise left as it is.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
+			case o.version == "" && cmd.Flags().Changed("version"):
+				return usageError{cmd.CommandPath(), errors.New("--version: which version is missing")}
 			case o.claude && (o.check || o.pre || o.rollback || o.version != ""):
 				return usageError{cmd.CommandPath(), errors.New("--claude goes with no other flag of update; the version is claude.version in the configuration")}
 			case o.claude:

@@ -41,6 +41,7 @@ type Config struct {
 	Update   Update
 
 	origins map[string]Origin
+	files   []string
 }
 
 // VM is the shape of the machine.
@@ -236,8 +237,8 @@ func Load(in Input) (*Config, error) {
 		files = files[:1]
 	}
 	for _, o := range files {
-		if o.File != "" {
-			from(o, filepath.Dir(o.File)).file(keys)
+		if o.File != "" && from(o, filepath.Dir(o.File)).file(keys) {
+			c.files = append(c.files, o.File)
 		}
 	}
 	from(Origin{Layer: Environment}, in.Cwd).environ(keys, in.Environ)
@@ -257,12 +258,35 @@ func Load(in Input) (*Config, error) {
 }
 
 // Validate checks one file by itself, which must exist; path is absolute. The error is of type Problems.
-func Validate(path, home string) error {
+func Validate(path, home string) (*Config, error) {
 	if _, err := readFile(path); err != nil {
-		return Problems{{Origin{Layer: Project, File: path}, "", err.Error()}}
+		return nil, Problems{{Origin{Layer: Project, File: path}, "", err.Error()}}
 	}
-	_, err := Load(Input{Home: home, ProjectFile: path})
-	return err
+	return Load(Input{Home: home, ProjectFile: path})
+}
+
+// Files returns the files that were read, the farthest first.
+func (c *Config) Files() []string { return c.files }
+
+// Missing checks that the scripts, folders and certificates that c names are there. The error is of type Problems.
+func (c *Config) Missing() error {
+	var problems Problems
+	var look func(table string, all []Setting)
+	look = func(table string, all []Setting) {
+		for _, s := range all {
+			look(s.Key+".", s.Fields)
+			if slices.Contains([]string{"setup.scripts", "runtime.scripts", "script_files", "location", "vm.ca_certificates"}, s.Key) {
+				if _, err := os.Stat(s.Value); err != nil {
+					problems = append(problems, Problem{s.Origin, table + s.Key, fmt.Sprintf("names %s, which %v", printable(s.Value), unreadable(err))})
+				}
+			}
+		}
+	}
+	look("", c.Settings())
+	if len(problems) == 0 {
+		return nil
+	}
+	return problems
 }
 
 // Origin returns where the value of a key came from, for a list where its last change came from.

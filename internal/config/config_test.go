@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -529,7 +530,7 @@ func TestFilesThatAreNone(t *testing.T) {
 			if _, err := Load(in); fmt.Sprint(err) != want {
 				t.Errorf("got %v, want %s", err, want)
 			}
-			if err := Validate(in.ProjectFile, in.Home); fmt.Sprint(err) != want {
+			if _, err := Validate(in.ProjectFile, in.Home); fmt.Sprint(err) != want {
 				t.Errorf("validate: got %v, want %s", err, want)
 			}
 		})
@@ -554,16 +555,40 @@ func TestHomeAsProject(t *testing.T) {
 func TestValidate(t *testing.T) {
 	t.Parallel()
 	in := world{global: "[vm]\ndisk = 0", project: "[vm]\ndisk = 1"}.input(t)
-	if err := Validate(in.ProjectFile, in.Home); err != nil {
-		t.Error(err)
+	if c, err := Validate(in.ProjectFile, in.Home); err != nil || !slices.Equal(c.Files(), []string{in.ProjectFile}) {
+		t.Error(c.Files(), err)
 	}
 	for path, want := range map[string]string{
 		in.GlobalFile:                       ":2:1: vm.disk must be a whole number from 1 to 1000 (GB), not 0",
 		filepath.Join(in.Home, "none.toml"): ": cannot be read: no such file or directory",
 	} {
-		if err := Validate(path, in.Home); fmt.Sprint(err) != path+want {
+		if _, err := Validate(path, in.Home); fmt.Sprint(err) != path+want {
 			t.Errorf("got %v, want %s", err, path+want)
 		}
+	}
+}
+
+func TestMissing(t *testing.T) {
+	t.Parallel()
+	in := world{
+		global:  "[setup]\nscripts = [\"~\", \"~/no.sh\"]\n[[mounts]]\nlocation = \"~\"\n[[mounts]]\nlocation = \"~/none\"\n",
+		project: "[vm]\nca_certificates = [\"ca.pem\"]\n[[phase.runtime]]\nname = \"x\"\nscript_files = [\"x.sh\"]\n",
+	}.input(t)
+	c, err := Load(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(c.Files(), []string{in.GlobalFile, in.ProjectFile}) {
+		t.Errorf("files %q", c.Files())
+	}
+	want := strings.Join([]string{
+		"~/proj/.claude-vm.toml:2:20: vm.ca_certificates names ~/proj/ca.pem, which cannot be read: no such file or directory",
+		"~/.claude-vm.toml:2:17: setup.scripts names ~/no.sh, which cannot be read: no such file or directory",
+		"~/.claude-vm.toml:5:3: mounts.location names ~/none, which cannot be read: no such file or directory",
+		"~/proj/.claude-vm.toml:5:17: phase.runtime.script_files names ~/proj/x.sh, which cannot be read: no such file or directory",
+	}, "\n")
+	if got := strings.ReplaceAll(fmt.Sprint(c.Missing()), in.Home, "~"); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
 

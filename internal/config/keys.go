@@ -29,7 +29,7 @@ func (c *Config) keys() []key {
 		{path: "vm.cpus", unset: "4, at most as many as the host has", env: "CLAUDE_VM_CPUS", value: number(&c.VM.CPUs, 1, 64, ""), doc: "Number of processors."},
 		{path: "vm.image", def: "template:debian-13", env: "CLAUDE_VM_IMAGE", value: text(&c.VM.Image, image()), doc: "What the template starts from: a Lima template, a disk image, or a folder with `disk.qcow2`, `vmlinuz`, `initrd.img` and `cmdline`."},
 		{path: "vm.accel", def: "auto", value: text(&c.VM.Accel, oneOf("auto", "kvm", "tcg", "hvf")), doc: "Accelerator; `auto` takes the best one that works here."},
-		{path: "vm.mount_type", def: "auto", value: text(&c.VM.MountType, oneOf("auto", "virtiofs", "9p", "reverse-sshfs")), doc: "How host directories reach the guest; `auto` takes the fastest that both sides have."},
+		{path: "vm.mount_type", def: "auto", value: text(&c.VM.MountType, oneOf("auto", "virtiofs", "9p", "reverse-sshfs")), doc: "How host directories reach the guest; `auto` takes the fastest that both sides have and that shares nothing else. `reverse-sshfs` gives root in the guest all files of your account; a project's file cannot choose it."},
 		{path: "vm.proxy", def: "host", value: text(&c.VM.Proxy, oneOf("host", "none")), doc: "Which proxies the guest uses: those of the host's environment, or none."},
 		{path: "vm.ca_certificates", value: list{p: &c.VM.CACertificates, format: hostPath()}, doc: "PEM files of certificate authorities that the guest trusts besides the usual ones."},
 	}
@@ -123,7 +123,12 @@ func (k key) variable() string {
 	if _, ok := k.value.(scalar); !ok {
 		return ""
 	}
-	return cmp.Or(k.env, envPrefix+strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(k.path)))
+	return cmp.Or(k.env, regularVariable(k.path))
+}
+
+// regularVariable returns the name of the variable for a key that has no special one.
+func regularVariable(path string) string {
+	return envPrefix + strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(path))
 }
 
 var (

@@ -204,7 +204,7 @@ func TestWrittenLoadsAgain(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%v\n%s", err, written.String())
 		}
-		first.origins, second.origins = nil, nil
+		first.origins, second.origins, first.files, second.files = nil, nil, nil, nil
 		nowhere := cmp.Transformer("nowhere", func(Origin) string { return "" })
 		if diff := cmp.Diff(first, second, nowhere, cmp.AllowUnexported(Config{})); diff != "" {
 			t.Errorf("%s\n%s", diff, written.String())

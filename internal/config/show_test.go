@@ -108,7 +108,7 @@ continue_on_error = false
 [standby]
 count = 1 # default
 ttl = "30m" # default
-# memory_limit is not set: half of the host's memory
+# memory_limit is not set: half of the host's memory, or one VM
 
 [guard]
 git = "restore" # default
@@ -197,7 +197,7 @@ func TestExample(t *testing.T) {
 	}
 	as := cmp.AllowUnexported(Config{})
 	got, want := world{project: string(data)}.mustLoad(t), world{}.mustLoad(t)
-	got.origins, want.origins = nil, nil
+	got.origins, got.files, want.origins = nil, nil, nil
 	if diff := cmp.Diff(want, got, as); diff != "" {
 		t.Error(diff)
 	}

@@ -58,20 +58,21 @@ func (s *source) defaults(keys []key) {
 }
 
 // file takes the values of the file that the origin names, if it exists.
-func (s *source) file(keys []key) {
+func (s *source) file(keys []key) (exists bool) {
 	data, err := readFile(s.origin.File)
 	if errors.Is(err, fs.ErrNotExist) {
-		return
+		return false
 	}
 	if err != nil {
 		s.problem(s.origin, "", err.Error())
-		return
+		return true
 	}
 	before := len(*s.problems)
 	s.document(keys, bytes.TrimPrefix(data, []byte("\ufeff")))
 	slices.SortStableFunc((*s.problems)[before:], func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.Origin.Line, b.Origin.Line), cmp.Compare(a.Origin.Column, b.Origin.Column))
 	})
+	return true
 }
 
 func (s *source) document(keys []key, data []byte) {
@@ -149,6 +150,7 @@ func (s *source) environ(keys []key, environ []string) {
 		}
 	}
 	known, tables := []string{}, []string{}
+	regular := map[string]string{} // the names that keys would have if they had no shorter one
 	for _, k := range keys {
 		table, _, _ := strings.Cut(k.path, ".")
 		tables = append(tables, envPrefix+strings.ToUpper(table)+"_")
@@ -158,12 +160,15 @@ func (s *source) environ(keys []key, environ []string) {
 			s.text(keys, k, value)
 		}
 		known = append(known, name)
+		regular[regularVariable(k.path)] = name
 		delete(env, name)
 	}
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		message := "is not a known variable"
 		near := slices.IndexFunc(known, func(k string) bool { return OneTypo(name, k) })
-		if near >= 0 {
+		if right := regular[name]; right != "" {
+			message += "; that key's is " + right
+		} else if near >= 0 {
 			message += "; the nearest is " + known[near]
 		} else if !slices.ContainsFunc(tables, func(t string) bool { return strings.HasPrefix(name+"_", t) }) {
 			continue // another part's

@@ -10,14 +10,14 @@ import (
 type Standby struct {
 	Count    int
 	TTL      time.Duration
-	MemoryGB int // of all together; 0: half of the host's
+	MemoryGB int // of all together; 0: half of the host's, or one
 }
 
 func (s *Standby) keys() []key {
 	return []key{
 		{path: "standby.count", def: "1", value: number(&s.Count, 0, 4, ""), doc: "How many VMs wait, booted, for the next sessions of the same kind. Unless it is set, none on a host with fewer than four processors and no accelerator."},
 		{path: "standby.ttl", def: "30m", value: duration(&s.TTL, time.Second, 7*24*time.Hour), doc: "How long such a VM waits."},
-		{path: "standby.memory_limit", unset: "half of the host's memory", value: number(&s.MemoryGB, 1, 1024, "GB"), doc: "The memory that all VMs that wait may have together, by what they were promised."},
+		{path: "standby.memory_limit", unset: "half of the host's memory, or one VM", value: number(&s.MemoryGB, 1, 1024, "GB"), doc: "The memory that all VMs that wait may have together, by what they were promised."},
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/themouette/claude-vm/internal/proc"
 )
@@ -19,11 +20,16 @@ import (
 var (
 	ErrNotInstalled  = errors.New("git is not installed")
 	ErrNotRepository = errors.New("not a git repository")
+	ErrHangs         = errors.New("git has not answered")
 	ErrDubiousOwner  = errors.New("git does not trust a repository that belongs to another user")
 )
 
 // fatal is the exit status of a git that gave up.
 const fatal = 128
+
+// patience is how long git may take for an answer, which takes it milliseconds: it waits for ever for a pipe in the place of one
+// of its files.
+var patience = 10 * time.Second
 
 // Client runs git with an environment of the host user, given as NAME=value. Of the GIT_* variables only those that say
 // where git's own programs and the user's configuration lie are passed on; the others would speak of another repository.
@@ -65,7 +71,13 @@ func (c Client) run(ctx context.Context, dir string, args ...string) ([]byte, er
 	if _, err := proc.Find(c.Env, "git"); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNotInstalled, err)
 	}
-	return proc.Output(ctx, c.command(dir, args...))
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("git %s, for %v: %w", args[0], patience, ErrHangs))
+	defer cancel()
+	out, err := proc.Output(ctx, c.command(dir, args...))
+	if cause := context.Cause(ctx); err != nil && errors.Is(cause, ErrHangs) {
+		return nil, cause
+	}
+	return out, err
 }
 
 func (c Client) command(dir string, args ...string) proc.Cmd {

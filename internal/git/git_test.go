@@ -7,7 +7,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -233,5 +235,24 @@ func TestUserRefusesBareRepositories(t *testing.T) {
 	}
 	if got, err := (git.Client{Env: w.env}).Discover(t.Context(), w.path("main/.git")); err != nil || got.GitDir != w.path("main/.git") {
 		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+// Not parallel: others have git's whole time.
+func TestGitThatWaitsForAPipe(t *testing.T) {
+	defer git.Impatient(time.Second)()
+	for _, file := range []string{"config", "HEAD"} {
+		w := newWorld(t)
+		w.mkdir("r")
+		w.git("r", "init", "-q")
+		if err := os.Remove(w.path("r/.git/" + file)); err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Mkfifo(w.path("r/.git/"+file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := (git.Client{Env: w.env}).Discover(t.Context(), w.path("r")); !errors.Is(err, git.ErrHangs) {
+			t.Errorf("%s: %v", file, err)
+		}
 	}
 }

@@ -126,7 +126,13 @@ func TestMergeConfig(t *testing.T) {
 		{name: "unknown", before: "", after: "[new \"thing\"]\ncommand = x\n", keys: []string{"new.thing.command"}},
 		{name: "a remote that runs", before: "[remote \"o\"]\nurl = a\n", after: "[remote \"o\"]\nurl = ext::sh -c x\n", want: "[remote \"o\"]\n\turl = \"a\"\n", keys: []string{"remote.o.url"}},
 		{name: "a remote that is an option", before: "", after: "[remote \"o\"]\nurl = --upload-pack=x\n", keys: []string{"remote.o.url"}},
-		{name: "a remote that is a path", before: "[remote \"o\"]\nurl = /mine\n", after: "[remote \"o\"]\nurl = /mine\nurl = .git/zz\n", want: "[remote \"o\"]\n\turl = \"/mine\"\n", keys: []string{"remote.o.url"}},
+		{name: "a remote in the project", before: "", after: "[remote \"o\"]\nurl = ./.git/zz\n", keys: []string{"remote.o.url"}},
+		{name: "a remote on this computer", before: "", after: "[remote \"o\"]\nurl = file:///p/zz\n", keys: []string{"remote.o.url"}},
+		{name: "a branch of a folder", before: "", after: "[branch \"b\"]\nremote = ./zz\npushremote = zz\n", keys: []string{"branch.b.remote", "branch.b.pushremote"}},
+		{name: "a branch of a remote that goes", before: "", after: "[branch \"b\"]\nremote = zz\n[remote \"zz\"]\nurl = ../zz\n", keys: []string{"branch.b.remote", "remote.zz.url"}},
+		{name: "a branch of a remote that was there", before: "[remote \"o\"]\nurl = /srv/o\n", after: "[remote \"o\"]\nurl = /srv/o\n[branch \"b\"]\nremote = o\n"},
+		{name: "a branch of an address", before: "", after: "[branch \"b\"]\nremote = https://example.org/x\npushremote = .\n"},
+		{name: "a push of everything", before: "", after: "[remote \"o\"]\nmirror = true\npush = +refs/*:refs/*\n", keys: []string{"remote.o.mirror", "remote.o.push"}},
 		{name: "an update that runs", before: "", after: "[submodule \"o\"]\nupdate = !x\n", keys: []string{"submodule.o.update"}},
 		{name: "another working tree", before: "", after: "[core]\nworktree = /etc\n", keys: []string{"core.worktree"}},
 		{name: "git data as a working tree", before: "", after: "[core]\nworktree = /p/.git/hooks\n", keys: []string{"core.worktree"}},
@@ -135,7 +141,7 @@ func TestMergeConfig(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			merged, keys, err := mergeConfig([]byte(test.before), []byte(test.after), judge("/p/.git/modules/lib", []string{"/p"}))
+			merged, keys, err := mergeConfig([]byte(test.before), []byte(test.after), judge("/p/.git/modules/lib", []string{"/p"}, []byte(test.before), []byte(test.after)))
 			if err != nil || string(merged) != test.want || !slices.Equal(keys, test.keys) {
 				t.Errorf("got %q, %q, %v", merged, keys, err)
 			}
@@ -145,7 +151,7 @@ func TestMergeConfig(t *testing.T) {
 
 func TestAddresses(t *testing.T) {
 	t.Parallel()
-	harmless := judge("/p/.git", []string{"/p"})
+	harmless := judge("/p/.git", []string{"/p"}, nil, nil)
 	check := func(section, name, value string, want bool) {
 		if got := harmless(entry{section: section, sub: "x", hasSub: true, name: name, value: value, hasValue: true}); got != want {
 			t.Errorf("%s.x.%s = %q: harmless %v", section, name, value, got)
@@ -153,7 +159,7 @@ func TestAddresses(t *testing.T) {
 	}
 	for _, address := range []string{
 		"https://example.org/x.git", "http://u:p@example.org:8080/x", "ssh://git@example.org:22/x", "git://example.org/x", "git@example.org:x.git", "example.org:/srv/x",
-		"work:x", "[::1]:x", "me@[fe80::1]:x",
+		"work:x",
 	} {
 		check("remote", "url", address, true)
 		check("remote", "pushurl", address, true)
@@ -165,17 +171,15 @@ func TestAddresses(t *testing.T) {
 	} {
 		check("remote", "url", address, false)
 		check("submodule", "url", address, false)
-		check("branch", "remote", address, address == "." || address == "x.bundle")
+		check("branch", "remote", address, address == ".")
 	}
-	check("branch", "remote", "origin", true)
-	check("branch", "pushremote", "my.fork-2", true)
 }
 
 // TestExecutingKeysAreNotHarmless names the keys that git's own documentation says run something, lead to another
 // configuration or repository, or lift a protection.
 func TestExecutingKeysAreNotHarmless(t *testing.T) {
 	t.Parallel()
-	harmless := judge("/p/.git", []string{"/p"})
+	harmless := judge("/p/.git", []string{"/p"}, nil, nil)
 	for _, key := range strings.Fields(`
 		core.hooksPath core.fsmonitor core.sshCommand core.editor core.pager core.askPass core.attributesFile core.gitProxy core.worktree
 		core.alternateRefsCommand core.excludesFile core.protectHFS core.protectNTFS core.sharedRepository core.untrackedCacheX
@@ -208,7 +212,7 @@ func TestMergedConfigHoldsNothingNew(t *testing.T) {
 		"pager\n", "path = a\n", "x = \"!y\" # z\n", "# c\n", "\tworktree = ..\\\n/x\n", "\n", "fetch = r", ";", "\"", "]", "\\",
 	})
 	text := rapid.Custom(func(t *rapid.T) string { return strings.Join(rapid.SliceOfN(line, 0, 12).Draw(t, "lines"), "") })
-	harmless := judge("/p/.git", []string{"/p"})
+	harmless := judge("/p/.git", []string{"/p"}, nil, nil)
 	rapid.Check(t, func(t *rapid.T) {
 		before, after := text.Draw(t, "before"), text.Draw(t, "after")
 		merged, keys, err := mergeConfig([]byte(before), []byte(after), harmless)

@@ -179,6 +179,34 @@ func (w *Watch) End(ctx context.Context) (Report, error) {
 		return Report{}, err
 	}
 	defer gate.Unlock()
+	return w.end()
+}
+
+// Yield is End, unless somebody else still watches the same place who has begun earlier, and so knows better how it was.
+func (w *Watch) Yield(ctx context.Context) (Report, error) {
+	<-w.walked
+	gate, err := w.store.Locks.Lock(ctx, "guard", state.Exclusive)
+	if err != nil {
+		w.lock.Unlock()
+		return Report{}, err
+	}
+	defer gate.Unlock()
+	files, err := filepath.Glob(w.store.file("*"))
+	if err != nil {
+		return Report{}, err
+	}
+	for _, file := range files {
+		var n notes
+		if state.ReadJSON(file, &n) == nil && n.Root == w.notes.Root && n.Begun.Before(w.notes.Begun) {
+			defer w.lock.Remove()
+			return Report{}, os.Remove(w.store.file(w.name))
+		}
+	}
+	return w.end()
+}
+
+// end has the gate.
+func (w *Watch) end() (Report, error) {
 	report := w.notes.end()
 	if report.owing() {
 		w.lock.Unlock() // for the next command to try again

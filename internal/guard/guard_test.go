@@ -110,7 +110,7 @@ func (w world) snapshot() map[string]Node {
 
 // essence leaves of nodes what can make git run something.
 func essence(nodes map[string]Node) map[string]Node {
-	harmless := judge("/p/.git", nil)
+	harmless := judge("/p/.git", nil, nil, nil)
 	for rel, n := range nodes {
 		n.Mode &= 0o111
 		entries, err := parseConfig(n.Text)
@@ -153,6 +153,56 @@ func TestNothingToSay(t *testing.T) {
 	w.git("-C", "sub/one", "status")
 }
 
+// TestGitWritesWhereItIs: what git would follow out of its data when it writes is gone, and what was there before stays.
+func TestGitWritesWhereItIs(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("outside", "precious")
+	w.git("commit", "-q", "--allow-empty", "-m", "one")
+	if err := os.Symlink("../outside", w.path(".git/annexed")); err != nil {
+		t.Fatal(err)
+	}
+	head, err := os.ReadFile(w.path(".git/HEAD"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	watch := w.begin(true)
+	places := []string{
+		".git/COMMIT_EDITMSG", ".git/FETCH_HEAD", ".git/HEAD", ".git/TAG_EDITMSG", ".git/logs/HEAD", ".git/logs/refs/heads/d", ".git/objects/pack/x",
+		".git/refs/tags/d", ".git/rr-cache",
+	}
+	for _, place := range places {
+		_ = os.RemoveAll(w.path(place))
+		if err := os.MkdirAll(filepath.Dir(w.path(place)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(w.path("outside"), w.path(place)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := syscall.Mkfifo(w.path(".git/MERGE_MSG"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.write(".git/remotes/evil", "URL: ./zz\n")
+	w.write(".git/rebase-merge/strategy", "x/y\n")
+	found := strings.Join(w.end(watch), "\n")
+	for _, place := range append(places, ".git/MERGE_MSG", ".git/remotes/evil", ".git/rebase-merge/strategy") {
+		if !strings.Contains(found, place+": ") {
+			t.Errorf("%s is not named in\n%s", place, found)
+		}
+		if info, err := os.Lstat(w.path(place)); err == nil && (place != ".git/HEAD" || !info.Mode().IsRegular()) {
+			t.Errorf("%s is there: %v", place, info.Mode())
+		}
+	}
+	if now, err := os.ReadFile(w.path(".git/HEAD")); string(now) != string(head) {
+		t.Errorf("HEAD is %q, %v", now, err)
+	}
+	if _, err := os.Lstat(w.path(".git/annexed")); err != nil {
+		t.Error(err)
+	}
+	w.git("commit", "-q", "--allow-empty", "-m", "two")
+}
+
 // TestAnythingIsPutBack plants any mixture of things and looks whether what git would run is what it was.
 func TestAnythingIsPutBack(t *testing.T) {
 	t.Parallel()
@@ -166,7 +216,7 @@ func TestAnythingIsPutBack(t *testing.T) {
 		".git/info/attributes", ".git/info", ".git/commondir", ".git/gitdir", ".git/objects/info/alternates", ".git/worktrees/x/commondir", ".git/worktrees",
 		".git/modules/a/config", ".git/modules/a/b/hooks/x", ".git/modules", "inner/.git", "inner/.git/config", "deep/er/.git/hooks/x",
 		".git/COMMIT_EDITMSG", ".git/logs/refs", ".git/logs/HEAD", ".git/refs/tags/d", ".git/objects/pack",
-		".git/rebase-merge/strategy",
+		".git/remotes/x", ".git/rebase-merge/strategy",
 	}
 	rapid.Check(t, func(rt *rapid.T) {
 		watch := w.begin(true)
@@ -242,7 +292,7 @@ func TestNothingToPushTo(t *testing.T) {
 	w.git("config", "remote.backup.mirror", "true")
 	w.git("config", "--add", "remote.backup.url", "./.git/zz")
 	want := []string{
-		".git/branches/older: added", ".git/config: branch.main.remote", ".git/config: remote.backup.mirror", ".git/config: remote.backup.url",
+		".git/branches/older: added", ".git/config: branch.main.pushremote", ".git/config: branch.main.remote", ".git/config: remote.backup.mirror", ".git/config: remote.backup.url",
 		".git/remotes/old.sample: added", ".git/yy/.git/hooks/post-receive: added", ".git/zz/hooks/post-receive: added",
 		"case/hooks/update: added",
 	}

@@ -38,23 +38,27 @@ var harmlessKeys = sync.OnceValue(func() *regexp.Regexp {
 	}, "|") + `)$`)
 })
 
-// elsewhere is an address on another computer, that of a path on it by ssh included. A repository on this one runs its hooks
-// here when somebody pushes to it, and for any other address git starts a program that is not its own.
-var elsewhere = regexp.MustCompile(`^((https?|ssh|git)://[^-/]|(\w[\w.+-]*@)?(\w[\w.-]*|\[[\w.:]+\]):(/?[^:/]))`)
+// address is that of a repository on another computer, as git itself fetches it. In one on this computer, which may lie in the
+// project, git would run hooks; for others it would start a program that is not its own.
+var address = regexp.MustCompile(`^((https?|ssh|git|git\+ssh|ssh\+git)://[A-Za-z0-9\[]|([A-Za-z0-9._~+][A-Za-z0-9._~+-]*@)?[A-Za-z0-9][A-Za-z0-9.-]*:([^:/]|/[^/]))`)
 
-// remoteName is the name of a remote, or the repository itself. A folder of the project can be called like that too, but
-// what runs in it is guarded.
-var remoteName = regexp.MustCompile(`^(\w[\w.+-]*|\.)$`)
-
-// judge says which entries of the configuration of a git directory are harmless. A submodule's names its working tree,
-// which has to lie in one of the roots.
-func judge(gitDir string, roots []string) func(entry) bool {
+// judge says which entries of the configuration of a git directory are harmless, given all of it as it was and as it is. A
+// submodule's names its working tree, which has to lie in one of the roots.
+func judge(gitDir string, roots []string, was, is []byte) func(entry) bool {
+	remotes := map[string]bool{".": true}
+	old, _ := parseConfig(was)
+	now, _ := parseConfig(is)
+	for i, e := range append(old[:len(old):len(old)], now...) {
+		if e.pattern() == "remote.*.url" && (i < len(old) || address.MatchString(e.value)) {
+			remotes[e.sub] = true
+		}
+	}
 	return func(e entry) bool {
 		switch e.pattern() {
 		case "remote.*.url", "remote.*.pushurl", "submodule.*.url":
-			return elsewhere.MatchString(e.value)
-		case "branch.*.remote", "branch.*.pushremote", "remote.pushdefault":
-			return elsewhere.MatchString(e.value) || remoteName.MatchString(e.value)
+			return address.MatchString(e.value)
+		case "branch.*.remote", "branch.*.pushremote", "remote.pushdefault": // what is no remote's name is an address
+			return remotes[e.value] || address.MatchString(e.value)
 		case "submodule.*.update":
 			return slices.Contains([]string{"checkout", "rebase", "merge", "none"}, e.value)
 		case "extensions.refstorage":

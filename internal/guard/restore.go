@@ -85,6 +85,7 @@ func (c *comparison) path(rel string) {
 		}
 	case base == "config" || base == "config.worktree":
 		c.config(rel, was, is, known, there)
+	case base == "HEAD" && there && is.Kind == File && slices.Contains(c.now.Dirs, path.Dir(rel)): // another branch
 	case !known && c.isPlain(rel, is):
 	case !known:
 		what := "added"
@@ -222,7 +223,7 @@ func (c *comparison) config(rel string, was, is Node, known, there bool) {
 		return
 	}
 	dir := filepath.Join(c.before.Path, path.Dir(rel))
-	merged, keys, err := mergeConfig(was.Text, is.Text, judge(dir, c.roots))
+	merged, keys, err := mergeConfig(was.Text, is.Text, judge(dir, c.roots, was.Text, is.Text))
 	if err != nil {
 		c.replace(rel, was, known, there)
 		return

@@ -117,7 +117,7 @@ func (s *scanner) dotGit(rel string) {
 }
 
 // guarded are the files of a git directory that decide what git runs, or where it looks for more.
-var guarded = []string{"config", "config.worktree", "commondir", "gitdir", "info/attributes", "objects/info/alternates", "objects/info/http-alternates"}
+var guarded = []string{"HEAD", "config", "config.worktree", "commondir", "gitdir", "info/attributes", "objects/info/alternates", "objects/info/http-alternates"}
 
 // gitDir looks at a git directory and those in it: of worktrees, of submodules, and any other.
 func (s *scanner) gitDir(rel string) {

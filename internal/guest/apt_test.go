@@ -113,7 +113,7 @@ func TestAptProgressReportsWriteErrors(t *testing.T) {
 // Every call of apt in a script of ours tells how far it is, and not on its own standard output: apt would close that for dpkg.
 func TestAptTells(t *testing.T) {
 	t.Parallel()
-	for _, script := range []string{Base(nil, nil), Packages(nil, false)} {
+	for _, script := range []string{Base(nil, nil, true), Packages(nil, false)} {
 		if calls, told := strings.Count(script, "apt-get update")+strings.Count(script, "apt-get install"), strings.Count(script, "APT::Status-Fd=3"); calls == 0 || calls != told || calls != strings.Count(script, " 3>&1\n") {
 			t.Errorf("%d calls, %d with their progress, in\n%s", calls, told, script)
 		}

@@ -58,9 +58,9 @@ func render(script string, values ...value) string {
 const Ready = "claude-vm: ssh is up"
 
 // Base returns the script that installs what every guest has, and makes it trust certificate authorities, each given in PEM
-// form. It runs as root, with network.
-func Base(packages, certificates []string) string {
-	return render("base.sh", many("PACKAGES", packages), many("CERTIFICATES", certificates))
+// form. With need9p it gets a kernel that knows 9p. It runs as root, with network.
+func Base(packages, certificates []string, need9p bool) string {
+	return render("base.sh", many("PACKAGES", packages), many("CERTIFICATES", certificates), one("NEED_9P", flag(need9p)))
 }
 
 // Packages returns the script that installs Debian packages, and has them start their services or not. It runs as root.
@@ -118,6 +118,9 @@ func Lean(staticNet bool) string {
 	return render("lean.sh", one("STATIC_NET", flag(staticNet)))
 }
 
+// Seal returns the script that takes a VM's identity from its disk before it is copied. It runs as root.
+func Seal() string { return render("seal.sh") }
+
 // The places in a lean guest where it keeps what it is to be booted with.
 const (
 	KernelFile  = "/boot/claude-vm-vmlinuz"
@@ -125,8 +128,9 @@ const (
 	KernelFlags = "console=ttyS0 quiet rw net.ifnames=0 lsm=landlock,yama"
 )
 
-// ListShares is a command line that prints the kinds of shared folder that the guest's kernel knows.
-const ListShares = "for fs in 9p virtiofs; do if /usr/sbin/modprobe -qn $fs; then echo $fs; fi; done"
+// ListShares is a command line that prints the kinds of shared folder that the kernel knows that the guest boots next.
+const ListShares = "kernel=$(readlink " + KernelFile + "); " +
+	"for fs in 9p virtiofs; do if /usr/sbin/modprobe -S \"${kernel#vmlinuz-}\" -qn $fs; then echo $fs; fi; done"
 
 // File is a file in the guest, or a JSON document to be merged into one.
 type File struct {

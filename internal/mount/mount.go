@@ -5,12 +5,14 @@ package mount
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // Mount is a directory of the host that a guest sees.
@@ -27,6 +29,15 @@ var (
 	// ErrSpec is a mount written in a way that cannot be understood. Its text shows the accepted forms.
 	ErrSpec = errors.New("a mount is HOST, HOST:ro, HOST:GUEST or HOST:GUEST:ro, with absolute paths (and rw in the place of ro)")
 )
+
+// Error is a mount that cannot be made, and why.
+type Error struct {
+	Mount Mount
+	Err   error
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("mount %s: %v", describe(e.Mount), e.Err) }
+func (e *Error) Unwrap() error { return e.Err }
 
 // ParseSpec reads a mount as it is written on the command line: HOST[:GUEST][:ro|rw], writable unless it says ro. A HOST
 // of ~, or one that begins with ~/, lies in home. Errors wrap ErrSpec. Nothing is looked up: that is Resolve's part.
@@ -78,7 +89,7 @@ func Resolve(base []Mount, layers ...[]Mount) ([]Mount, error) {
 		for _, m := range mounts {
 			c, err := check(m, chosen)
 			if err != nil {
-				return nil, fmt.Errorf("mount %s: %w", describe(m), err)
+				return nil, &Error{m, err}
 			}
 			nearer = append(nearer, c)
 		}
@@ -116,7 +127,7 @@ func fits(before []Mount, m Mount) error {
 		}
 		point := filepath.Join(outer.Host, inside)
 		if target, err := filepath.EvalSymlinks(point + "/."); err != nil || target != point { // "/.": fails on a file
-			return fmt.Errorf("%w: %s lies inside %s, where %s is not a directory", ErrConflict, describe(m), describe(outer), inside)
+			return fmt.Errorf("%w: %s lies inside %s, where %s is not a directory", ErrConflict, describe(m), describe(outer), plain(inside))
 		}
 		return nil
 	}
@@ -129,13 +140,19 @@ func check(m Mount, farther []candidate) (candidate, error) {
 		return candidate{}, errors.New("the host path is not absolute")
 	}
 	named := filepath.Clean(m.Host)
+	var info os.FileInfo
 	var err error
-	if m.Host, err = filepath.EvalSymlinks(named); err != nil {
-		return candidate{}, fmt.Errorf("looking for the host directory: %w", err)
+	if m.Host, err = filepath.EvalSymlinks(named); err == nil {
+		info, err = os.Stat(m.Host)
 	}
-	info, err := os.Stat(m.Host)
-	if err != nil {
-		return candidate{}, fmt.Errorf("looking for the host directory: %w", err)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR):
+		return candidate{}, fmt.Errorf("there is no folder %s", plain(named))
+	case err != nil:
+		if failed, ok := errors.AsType[*fs.PathError](err); ok {
+			err = failed.Err // without a path, which may have line ends
+		}
+		return candidate{}, fmt.Errorf("looking for the folder %s: %w", plain(named), err)
 	}
 	if !info.IsDir() {
 		return candidate{}, errors.New("the host path is not a directory, and nothing else can be mounted")
@@ -170,6 +187,12 @@ func reserved(p string) bool {
 		"/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/run", "/sbin", "/sys", "/usr",
 		"/home/lima.linux/.ssh", "/mnt/lima-cidata", "/var/cache", "/var/lib/dpkg", "/var/log", "/var/run", "/var/spool",
 	}, below)
+}
+
+// plain shows a path on one line.
+func plain(path string) string {
+	quoted := strconv.Quote(path)
+	return quoted[1 : len(quoted)-1]
 }
 
 // describe shows a mount in a message, with the one who asked for it.

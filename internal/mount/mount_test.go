@@ -182,7 +182,7 @@ func TestResolve(t *testing.T) {
 		{name: "a link as mount point", layers: layers{{project}, {{Host: at("data"), Guest: at("p/sub-link")}}}, err: "where sub-link is not a directory"},
 		{name: "a file as mount point", layers: layers{{{Host: root}}, {{Host: at("data"), Guest: at("file")}}}, err: "where file is not a directory"},
 		{name: "a file", layers: layers{nil, {{Host: at("file"), Origin: "x.toml:3"}}}, err: "(x.toml:3): the host path is not a directory"},
-		{name: "nothing there", layers: layers{nil, {{Host: at("nope")}}}, err: "no such file"},
+		{name: "nothing there", layers: layers{nil, {{Host: at("nope")}}}, err: "there is no folder " + at("nope")},
 		{name: "relative host", layers: layers{nil, {{Host: "p"}}}, err: "the host path is not absolute"},
 		{name: "no host", layers: layers{nil, {{Guest: "/vm/d"}}}, err: "the host path is not absolute"},
 	} {

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 
@@ -98,10 +97,10 @@ var ErrCertificates = errors.New("not a file of CA certificates")
 
 // Certificates returns the certificates of PEM files, each as PEM of its own and once. A file that holds anything else, a
 // private key above all, is an error.
-func Certificates(paths []string) ([]string, error) {
+func Certificates(paths []string, read func(path string) ([]byte, error)) ([]string, error) {
 	var found []string
 	for _, path := range paths {
-		text, err := os.ReadFile(path)
+		text, err := read(path)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrCertificates, err)
 		}

@@ -139,7 +139,7 @@ func TestCertificates(t *testing.T) {
 			if err := os.WriteFile(path, []byte(tt.content), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			got, err := Certificates([]string{path})
+			got, err := Certificates([]string{path}, os.ReadFile)
 			if tt.problem == "" && err != nil || tt.problem != "" && (!errors.Is(err, ErrCertificates) || !strings.Contains(err.Error(), tt.problem)) {
 				t.Errorf("error %v, want %q", err, tt.problem)
 			}
@@ -149,7 +149,7 @@ func TestCertificates(t *testing.T) {
 		})
 	}
 	missing := filepath.Join(t.TempDir(), "nothing.pem")
-	if _, err := Certificates([]string{missing}); !errors.Is(err, ErrCertificates) || !strings.Contains(err.Error(), missing) {
+	if _, err := Certificates([]string{missing}, os.ReadFile); !errors.Is(err, ErrCertificates) || !strings.Contains(err.Error(), missing) {
 		t.Errorf("a missing file: %v", err)
 	}
 }

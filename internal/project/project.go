@@ -95,13 +95,16 @@ func (p *Project) TemplateName() string { return "tpl_" + p.Name() + "_" + p.ID(
 
 // ConfigFile returns the path of the project's configuration file: the working tree's own if there is one, else the main
 // checkout's, else "". A file that is not a regular one, or that a symbolic link fetches from outside of the checkout, is
-// an error: a guest can put either there, and the host would read it.
+// an error: a guest can put either there, and the host would read it. So is a link that leads nowhere, which somebody relies on.
 func (p *Project) ConfigFile() (string, error) {
 	const doing = "looking for the project's configuration"
 	for _, root := range []string{p.Root, p.Main} {
 		file := filepath.Join(root, ConfigName)
 		target, err := filepath.EvalSymlinks(file)
 		if errors.Is(err, fs.ErrNotExist) {
+			if _, err := os.Lstat(file); err == nil {
+				return "", fmt.Errorf("%s: %s is a link that leads nowhere", doing, file)
+			}
 			continue
 		}
 		if err != nil {

@@ -20,7 +20,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/url"
 	"path"
 	"slices"
 	"strings"
@@ -35,11 +37,11 @@ import (
 // The kinds of failure.
 var (
 	// ErrNoKey: this build was made without a key, and so cannot tell a release from anything else.
-	ErrNoKey = errors.New("this build of claude-vm has no key to verify releases with")
+	ErrNoKey = errors.New("this version cannot update itself")
 	// ErrUnverified: signature, checksum or content of a release are not what they should be.
 	ErrUnverified = errors.New("cannot be verified")
 	// ErrUnreachable: the server does not answer.
-	ErrUnreachable = errors.New("releases cannot be reached")
+	ErrUnreachable = errors.New("cannot be reached")
 	// ErrNoRelease: the server does not have what was asked for.
 	ErrNoRelease = errors.New("there is no such release")
 )
@@ -114,21 +116,21 @@ func (r Release) Pre() bool { return semver.Prerelease("v"+r.Version) != "" }
 
 // Latest returns the release that is published as the latest.
 func (s Source) Latest(ctx context.Context) (Release, error) {
-	ctx, cancel := impatient(ctx)
+	ctx, cancel := s.impatient(ctx)
 	defer cancel()
 	return s.release(ctx, "latest/download", "")
 }
 
 // Find returns the release of a version.
 func (s Source) Find(ctx context.Context, version string) (Release, error) {
-	ctx, cancel := impatient(ctx)
+	ctx, cancel := s.impatient(ctx)
 	defer cancel()
 	return s.release(ctx, "download/v"+version, version)
 }
 
 // Newest returns the newest release of all, pre-releases among them.
 func (s Source) Newest(ctx context.Context) (Release, error) {
-	ctx, cancel := impatient(ctx)
+	ctx, cancel := s.impatient(ctx)
 	defer cancel()
 	text, err := s.get(ctx, s.base()+".atom", 1<<20)
 	if err != nil {
@@ -142,7 +144,7 @@ func (s Source) Newest(ctx context.Context) (Release, error) {
 		} `xml:"entry"`
 	}
 	if err := xml.Unmarshal(text, &feed); err != nil {
-		return Release{}, fmt.Errorf("%w: reading %s.atom: %w", ErrUnreachable, s.base(), err)
+		return Release{}, fmt.Errorf("%s.atom %w: %w", s.base(), ErrUnreachable, err)
 	}
 	var versions []string
 	for _, entry := range feed.Entries {
@@ -161,6 +163,14 @@ func (s Source) Newest(ctx context.Context) (Release, error) {
 }
 
 func (s Source) base() string { return strings.TrimSuffix(s.Base, "/") }
+
+// host is what messages call the server.
+func (s Source) host() string {
+	if parsed, err := url.Parse(s.Base); err == nil && parsed.Host != "" {
+		return parsed.Host
+	}
+	return s.Base
+}
 
 // release reads and verifies the list of checksums in a folder. A version that is wanted must be the one.
 func (s Source) release(ctx context.Context, folder, wanted string) (Release, error) {
@@ -212,12 +222,12 @@ func (s Source) Fetch(ctx context.Context, r Release, goos, goarch string, progr
 	address := fmt.Sprintf("%s/download/v%s/%s", s.base(), r.Version, name)
 	body, size, err := fetch.Get(ctx, s.HTTP, fetch.Connect, address, nil)
 	if err != nil {
-		return explain(err)
+		return s.explain(err)
 	}
 	defer body.Close()
 	archive, err := io.ReadAll(io.LimitReader(progress.Reader(body, size), maxArchive))
 	if err != nil {
-		return explain(err)
+		return s.explain(err)
 	}
 	if got := sha256.Sum256(archive); hex.EncodeToString(got[:]) != sum {
 		return unverified("%s: SHA-256 %x, the signed list says %s", address, got, sum)
@@ -258,21 +268,24 @@ func extract(archive []byte, w io.Writer) error {
 
 func (s Source) get(ctx context.Context, address string, limit int64) ([]byte, error) {
 	data, err := fetch.GetAll(ctx, s.HTTP, fetch.QuickConnect, address, nil, limit)
-	return data, explain(err)
+	return data, s.explain(err)
 }
 
 // explain makes failures to fetch something those of an update, for which other advice holds.
-func explain(err error) error {
+func (s Source) explain(err error) error {
 	switch {
 	case errors.Is(err, fetch.ErrNotFound):
 		return fmt.Errorf("%w: %w", ErrNoRelease, err)
 	case errors.Is(err, fetch.ErrUnreachable):
-		return fmt.Errorf("%w: %w", ErrUnreachable, err)
+		if _, ok := errors.AsType[*net.OpError](err); ok { // no network, or nobody there: that is all there is to say
+			return fmt.Errorf("%s %w", s.host(), ErrUnreachable)
+		}
+		return fmt.Errorf("%s %w: %w", s.host(), ErrUnreachable, err)
 	}
 	return err
 }
 
 // impatient returns a context that ends when finding a release takes too long.
-func impatient(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, patience, fmt.Errorf("%w: no answer within %v", ErrUnreachable, patience))
+func (s Source) impatient(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, patience, fmt.Errorf("%s %w: no answer within %v", s.host(), ErrUnreachable, patience))
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/themouette/claude-vm/internal/guest"
 	"github.com/themouette/claude-vm/internal/host"
 	"github.com/themouette/claude-vm/internal/lima"
+	"github.com/themouette/claude-vm/internal/project"
 	"github.com/themouette/claude-vm/internal/state"
 	"github.com/themouette/claude-vm/internal/template"
 )
@@ -71,13 +72,15 @@ func (r *Runner) prepareNext(s Shape) (wait func()) {
 }
 
 // Keep is the life of a keeper: it makes a spare, unless there are enough or too little memory is left, and keeps it until
-// a start claims it, its time is over, or no session could use it any more.
+// a start claims it, its time is over, or no session could use it any more. If more are wanted, another keeper makes the next
+// when this one's is ready, so that several do not boot at once.
 func (r *Runner) Keep(ctx context.Context, ordered []byte) (err error) {
 	var o order
 	if err := gob.NewDecoder(bytes.NewReader(ordered)).Decode(&o); err != nil {
 		return fmt.Errorf("reading what spare to keep: %w", err)
 	}
 	r.Lima.Accel, r.Lima.Wall.Rules = o.Accel, o.Reach
+	r.Standby.Count, r.Standby.TTL, r.Standby.MemoryGB = o.Count, o.TTL, o.MemoryGB
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)
@@ -129,7 +132,7 @@ func (r *Runner) keep(ctx context.Context, o order, spare *vm, record template.R
 	booting, stop := context.WithCancel(ctx)
 	go r.Lima.TrimConsoles(booting, spare.name)
 	booted := make(chan error, 1)
-	go func() { booted <- r.bootSpare(booting, spare, machine, preparation(o.Shape, record)) }()
+	go func() { booted <- r.bootSpare(booting, spare, o.Shape.Project, machine, preparation(o.Shape, record)) }()
 	defer func() {
 		stop()
 		if booted != nil {
@@ -160,6 +163,11 @@ func (r *Runner) keep(ctx context.Context, o order, spare *vm, record template.R
 				return failed, nil, err
 			}
 			over = time.After(o.TTL)
+			if reason, err := r.unwanted(ctx, o); err == nil && reason == "" {
+				if err := r.PrepareNext(o.Shape); err != nil {
+					r.note("%s: no keeper for one more: %v", o.Shape.Project.Name(), err)
+				}
+			}
 		case visitor := <-asked:
 			switch {
 			case visitor.Discard:
@@ -198,6 +206,17 @@ func (r *Runner) beginSpare(ctx context.Context, o order) (*vm, template.Record,
 	return spare, record, machine, err
 }
 
+// overLimit is one reason not to make a spare.
+const overLimit = "all of them together would have too much memory"
+
+// memory is the host's.
+func (r *Runner) memory() (host.Memory, error) {
+	if r.Memory != nil {
+		return r.Memory()
+	}
+	return host.ReadMemory()
+}
+
 // unwanted says why there is no need of, or no room for, one more spare.
 func (r *Runner) unwanted(ctx context.Context, o order) (reason string, err error) {
 	own, fits, err := r.fitting(ctx, o.Shape)
@@ -207,7 +226,7 @@ func (r *Runner) unwanted(ctx context.Context, o order) (reason string, err erro
 	if err != nil {
 		return "", err
 	}
-	memory, err := host.ReadMemory()
+	memory, err := r.memory()
 	if err != nil {
 		return "", err
 	}
@@ -215,11 +234,13 @@ func (r *Runner) unwanted(ctx context.Context, o order) (reason string, err erro
 	if err != nil {
 		return "", err
 	}
+	limited := o.MemoryGB != 0
 	same, together := 0, int64(cmp.Or(o.Shape.MemoryGB, own.MemoryGB))<<30
 	for _, spare := range spares {
 		if !r.Owned(spare.Name) {
 			continue
 		}
+		limited = true // one alone may have more than half of the host's memory, of which it touches little while it waits
 		together += int64(spare.MemoryGB) << 30
 		if spare.Fits == fits {
 			same++
@@ -230,8 +251,8 @@ func (r *Runner) unwanted(ctx context.Context, o order) (reason string, err erro
 		return "there are enough", nil
 	case memory.Available < spareMemory:
 		return string(crowded), nil
-	case together > cmp.Or(int64(o.MemoryGB)<<30, memory.Total/2):
-		return "all of them together would have too much memory", nil
+	case limited && together > cmp.Or(int64(o.MemoryGB)<<30, memory.Total/2):
+		return overLimit, nil
 	}
 	return "", nil
 }
@@ -243,14 +264,22 @@ func (r *Runner) fitting(ctx context.Context, s Shape) (template.Record, string,
 		return own, "", err
 	}
 	lock.Unlock()
-	fits, err := r.fingerprint(s, own)
+	fits, err := r.fingerprint(s, own, guest.Digest())
 	return own, fits, err
 }
 
-// bootSpare boots a spare and starts the shells in it one of which is to be a session's.
-func (r *Runner) bootSpare(ctx context.Context, spare *vm, machine lima.Machine, p guest.Preparation) error {
+// bootSpare boots a spare and starts the shells in it one of which is to be a session's. Then it is paused: it costs no processor
+// time, and what setup scripts may have installed in it does nothing to the project while nobody watches.
+func (r *Runner) bootSpare(ctx context.Context, spare *vm, project *project.Project, machine lima.Machine, p guest.Preparation) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, readyTime, fmt.Errorf("it was not ready after %v", readyTime))
 	defer cancel()
+	if r.Standby.Watch != nil {
+		unwatch, err := r.Standby.Watch(ctx, project)
+		if err != nil {
+			return err
+		}
+		defer unwatch()
+	}
 	err := r.Boot(ctx, spare.name, machine, p)
 	if err == nil {
 		spare.waiting, err = r.Lima.Await(spare.name, guest.Await())
@@ -260,6 +289,9 @@ func (r *Runner) bootSpare(ctx context.Context, spare *vm, machine lima.Machine,
 	}
 	if err == nil {
 		spare.terminal, err = r.Lima.AwaitTerminal(ctx, spare.name, guest.AwaitTerminal())
+	}
+	if err == nil {
+		spare.paused, err = r.Lima.Pause(ctx, spare.name)
 	}
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
@@ -275,7 +307,7 @@ func (r *Runner) outlook(ctx context.Context, o order, name string, record templ
 	if record.Ready && r.Lima.Status(name) != lima.Running {
 		return failed
 	}
-	if memory, err := host.ReadMemory(); err == nil && memory.Available < spareMemory/2 {
+	if memory, err := r.memory(); err == nil && memory.Available < spareMemory/2 {
 		return crowded
 	}
 	return ""
@@ -324,9 +356,12 @@ func listen(path string) (asked <-chan visitor, closeDoor func(), err error) {
 	}, nil
 }
 
-// handOver gives the VM to whoever claims it, and says whether it has arrived. Until the other side has said so, or has gone
+// handOver wakes the VM and gives it to whoever claims it, and says whether it has arrived. Until the other side has said so, or has gone
 // away, nobody can know: there is no deadline.
 func (v *vm) handOver(to *net.UnixConn) (arrived bool) {
+	if v.paused.Resume() != nil {
+		return false
+	}
 	files := []int{int(v.owner.File().Fd())}
 	for _, file := range slices.Concat(v.waiting.Files(), v.terminal.Files()) {
 		files = append(files, int(file.Fd()))

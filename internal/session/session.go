@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/themouette/claude-vm/internal/guest"
+	"github.com/themouette/claude-vm/internal/host"
 	"github.com/themouette/claude-vm/internal/lima"
 	"github.com/themouette/claude-vm/internal/mount"
 	"github.com/themouette/claude-vm/internal/proc"
@@ -77,6 +78,8 @@ type Runner struct {
 	template.Store
 	UI      *ui.UI
 	Standby Standby // what is kept ready for the next session
+
+	Memory func() (host.Memory, error) // nil: host.ReadMemory
 }
 
 // Run runs a session from its beginning to its end. The code is that of the guest's command; the error says that it never
@@ -227,6 +230,7 @@ type vm struct {
 	// the session.
 	waiting  *lima.Waiting
 	terminal *lima.Terminal
+	paused   lima.Paused // while it is a spare
 }
 
 // own makes the name of a VM ours. Whoever finds the VM without this lock knows that its owner is gone.
@@ -289,7 +293,7 @@ func (r *Runner) copyTemplate(ctx context.Context, name string, kind template.Ki
 	}
 	defer lock.Unlock()
 	r.MarkUsed(s.Template)
-	if record.Fits, err = r.fingerprint(s, record); err != nil {
+	if record.Fits, err = r.fingerprint(s, record, guest.Digest()); err != nil {
 		return record, lima.Machine{}, err
 	}
 	if s.DiskGB != 0 && s.DiskGB < record.DiskGB {
@@ -303,7 +307,11 @@ func (r *Runner) copyTemplate(ctx context.Context, name string, kind template.Ki
 
 	machine := record.Machine()
 	machine.Mounts, machine.ForwardAgent = s.Mounts, s.ForwardAgent
-	machine.MountType = record.ShareType(s.MountType)
+	if len(s.Mounts) > 0 {
+		if machine.MountType, err = record.ShareType(s.MountType); err != nil {
+			return record, machine, err
+		}
+	}
 	return record, machine, r.Copy(ctx, s.Template, name, machine, record)
 }
 

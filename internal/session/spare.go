@@ -18,6 +18,7 @@ import (
 	"github.com/themouette/claude-vm/internal/guest"
 	"github.com/themouette/claude-vm/internal/lima"
 	"github.com/themouette/claude-vm/internal/proc"
+	"github.com/themouette/claude-vm/internal/project"
 	"github.com/themouette/claude-vm/internal/template"
 )
 
@@ -29,9 +30,11 @@ import (
 type Standby struct {
 	Count    int           // spares of each kind; 0: none
 	TTL      time.Duration // how long one waits
-	MemoryGB int           // what all spares together may have, in GiB
+	MemoryGB int           // what all spares together may have, in GiB; 0: half of the host's, or one
 	// Spawn starts a keeper, a process that outlives this one and passes what it reads to Keep.
 	Spawn func(order []byte) error
+	// Watch guards a project while a keeper boots a spare that sees it; nil: nobody does.
+	Watch func(context.Context, *project.Project) (end func(), err error)
 }
 
 // request is what is asked of the owner of a VM. Its answer is one byte with the files, or the end of the connection.
@@ -40,14 +43,17 @@ type request struct {
 	Claim   string `json:"claim,omitempty"`   // the fingerprint of the session that wants it
 }
 
-// patience is how long a keeper may take to answer a claim. A cold start is the alternative.
-const patience = time.Second
+// How long a keeper may take to answer a claim, and its spare to be made ready. A cold start is the alternative.
+const (
+	patience  = time.Second
+	equipTime = 10 * time.Second
+)
 
 // spareDoor is where a spare's keeper listens.
 func (r *Runner) spareDoor(name string) string { return filepath.Join(r.Lima.Dir(name), "spare.sock") }
 
-// fingerprint names all that a spare has in common with the sessions that can use it.
-func (r *Runner) fingerprint(s Shape, of template.Record) (string, error) {
+// fingerprint names all that a spare has in common with the sessions that can use it, with the digest of the guest's scripts.
+func (r *Runner) fingerprint(s Shape, of template.Record, scripts string) (string, error) {
 	inputs := struct {
 		Template template.Record
 		Shape    Shape
@@ -56,7 +62,7 @@ func (r *Runner) fingerprint(s Shape, of template.Record) (string, error) {
 		Accel    lima.Accel
 		Reach    []string
 		Scripts  string
-	}{Template: of, Shape: s, Accel: r.Lima.Accel, Reach: r.Lima.Wall.Rules, Scripts: guest.Digest()}
+	}{Template: of, Shape: s, Accel: r.Lima.Accel, Reach: r.Lima.Wall.Rules, Scripts: scripts}
 	for _, m := range s.Mounts {
 		info, err := os.Stat(m.Host)
 		if err != nil {
@@ -93,23 +99,49 @@ func (r *Runner) claim(ctx context.Context, spec Spec, stop context.CancelCauseF
 		if err != nil {
 			continue // somebody was faster
 		}
-		spare.Kind, spare.Created, spare.Command, spare.PID = template.Session, time.Now().UTC(), spec.Label, os.Getpid()
-		if err := template.WriteRecord(r.Lima, spare.Name, spare.Record); err != nil {
+		err = vm.equip(ctx, spare.Record, spec, stop)
+		if err == nil || ctx.Err() != nil {
+			r.MarkUsed(spec.Template)
 			return vm, err
 		}
-		if err := vm.openDoor(stop); err != nil {
-			return vm, err
-		}
-		r.MarkUsed(spec.Template)
-		return vm, vm.waiting.Do(ctx, guest.Equip(outfit(spec)))
+		r.UI.Warn("a VM that waited was of no use: %v", err)
+		_ = vm.destroy(ctx) // or the next command does; none of the session's scripts has run in it
 	}
 	return nil, nil
 }
 
-// Waiting says whether a spare is ready for sessions of a shape.
+// equip makes the VM that was a spare the session's, all but its command.
+func (v *vm) equip(ctx context.Context, record template.Record, spec Spec, stop context.CancelCauseFunc) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, equipTime, fmt.Errorf("it did not react for %v", equipTime))
+	defer cancel()
+	record.Kind, record.Created, record.Command, record.PID = template.Session, time.Now().UTC(), spec.Label, os.Getpid()
+	if err := template.WriteRecord(v.r.Lima, v.name, record); err != nil {
+		return err
+	}
+	if err := v.openDoor(stop); err != nil {
+		return err
+	}
+	err := v.waiting.Do(ctx, guest.Equip(outfit(spec)))
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// ErrNoRoom means that no spare can be made.
+var ErrNoRoom = errors.New("there is no room for a VM that waits")
+
+// Waiting says whether a spare is ready for sessions of a shape. It returns ErrNoRoom if none is there and none will come.
 func (r *Runner) Waiting(ctx context.Context, s Shape) (bool, error) {
 	spares, err := r.fittingSpares(ctx, s)
-	return len(spares) > 0, err
+	if err != nil || len(spares) > 0 {
+		return err == nil, err
+	}
+	reason, err := r.unwanted(ctx, order{Shape: s, Count: r.Standby.Count, MemoryGB: r.Standby.MemoryGB})
+	if err == nil && (reason == string(crowded) || reason == overLimit) {
+		err = fmt.Errorf("%w: %s", ErrNoRoom, reason)
+	}
+	return false, err
 }
 
 // fittingSpares returns the spares that are ready for sessions of a shape.

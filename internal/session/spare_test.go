@@ -23,10 +23,12 @@ func TestFingerprintHasEverything(t *testing.T) {
 		}
 	}
 	type inputs struct {
-		shape  Shape
-		record template.Record
-		accel  lima.Accel
-		env    []string
+		shape   Shape
+		record  template.Record
+		accel   lima.Accel
+		env     []string
+		reach   []string
+		scripts string
 	}
 	fresh := func() *inputs {
 		return &inputs{
@@ -37,8 +39,8 @@ func TestFingerprintHasEverything(t *testing.T) {
 	seen := map[string]string{}
 	note := func(name string, in *inputs) {
 		t.Helper()
-		r := Runner{Store: template.Store{Lima: &lima.Client{Accel: in.accel, Env: in.env}}}
-		print, err := r.fingerprint(in.shape, in.record)
+		r := Runner{Store: template.Store{Lima: &lima.Client{Accel: in.accel, Env: in.env, Wall: lima.Wall{Rules: in.reach}}}}
+		print, err := r.fingerprint(in.shape, in.record, in.scripts)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -84,6 +86,8 @@ func TestFingerprintHasEverything(t *testing.T) {
 		"template made anew":     func(in *inputs) { in.record.Disks = []string{"d"} },
 		"accelerator":            func(in *inputs) { in.accel = "tcg" },
 		"another agent's socket": func(in *inputs) { in.env = []string{"SSH_AUTH_SOCK=/b"} },
+		"wider wall":             func(in *inputs) { in.reach = []string{"localhost:5432"} },
+		"other scripts":          func(in *inputs) { in.scripts = "x" },
 		"another folder":         func(in *inputs) { in.shape.Mounts[0].Host = exchanged },
 	} {
 		in := fresh()

@@ -1,7 +1,9 @@
 package template
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -42,17 +44,22 @@ func (s *Store) Boot(ctx context.Context, name string, machine lima.Machine, p g
 	return nil
 }
 
-// ShareType decides how folders are shared: as asked, or the fastest that host and guest both have.
-func (r Record) ShareType(asked string) string {
+// ErrNoShare means that host and guest have no kind of shared folder in common.
+var ErrNoShare = errors.New("no way to share folders and nothing else")
+
+// ShareType decides how folders are shared: as asked, or the fastest that host and guest both have. Reverse-sshfs has to be
+// asked for: the guest speaks to an sftp server that hands out all that its user may open.
+func (r Record) ShareType(asked string) (string, error) {
 	switch {
 	case asked != "auto":
-		return asked
+		return asked, nil
 	case lima.AppleVirtiofs():
-		return "virtiofs"
+		return "virtiofs", nil
 	case slices.Contains(r.Shares, "9p"):
-		return "9p"
+		return "9p", nil
 	}
-	return "reverse-sshfs"
+	known := cmp.Or(strings.Join(r.Shares, ", "), "none")
+	return "", fmt.Errorf("this host has 9p, and of 9p and virtiofs the guest's kernel knows %s: %w", known, ErrNoShare)
 }
 
 // maxSaid is how many of the places that were out of a VM's reach are named.

@@ -56,7 +56,7 @@ type Spec struct {
 	Packages  []string       // Debian packages
 	Scripts   []guest.Script // run in this order, as the guest's user
 	Mounts    []mount.Mount  // shared while the scripts run, and not in sessions
-	MountType string         // how; as a session's
+	MountType string         // how; as a session's, and what tools download likewise
 }
 
 // custom says whether a template is more than its layer.
@@ -90,6 +90,9 @@ func (b *Builder) Build(ctx context.Context, spec Spec) (Entry, error) {
 		return Entry{}, err
 	}
 
+	if _, err := b.usable(name); err == nil && spec.custom() {
+		b.UI.Info("building the project's part again: its packages and scripts may have changed")
+	}
 	record := parent.Record
 	record.Kind, record.Project, record.Created = Template, spec.Project.Main, time.Now().UTC()
 	record.DiskGB, record.MemoryGB, record.CPUs = spec.DiskGB, spec.MemoryGB, spec.CPUs
@@ -135,7 +138,7 @@ func (b *Builder) Refresh(ctx context.Context, name string, release claude.Relea
 	}
 	old := Entry{name, record}
 	record.Claude, record.Created = release.Version, time.Now().UTC()
-	err = b.replace(ctx, name, func(draft string) error { return b.add(ctx, old, draft, &record, b.release(draft, release)) })
+	err = b.replace(ctx, name, func(draft string) error { return b.add(ctx, old, draft, &record, b.release(old, draft, release)) })
 	return Entry{name, record}, err
 }
 
@@ -165,8 +168,8 @@ func (b *Builder) customization(vm string, spec Spec) addition {
 	for i, script := range spec.Scripts {
 		a.steps = append(a.steps, step{"running " + script.Name, func(ctx context.Context, _ *Record) error {
 			err := b.Lima.Exec(ctx, vm, lima.Command{Line: lines[i], Stdout: b.Log, Stderr: b.Log})
-			if code := proc.ExitCode(err); code > 0 {
-				return fmt.Errorf("%w: %s ended with code %d: %w", ErrScript, script.Name, code, err)
+			if failed, ok := errors.AsType[*proc.Error](err); ok && failed.Code > 0 { // how it was run is nobody's concern
+				return fmt.Errorf("%w: %s ended with code %d\n%s", ErrScript, script.Name, failed.Code, failed.Stderr)
 			}
 			return err
 		}, script.Phase != nil && script.Phase.ContinueOnError})
@@ -176,6 +179,9 @@ func (b *Builder) customization(vm string, spec Spec) addition {
 
 // seal stops an instance and makes its disk one that others can stand on.
 func (b *Builder) seal(ctx context.Context, vm string, record *Record) error {
+	if err := b.asRoot(ctx, vm, guest.Seal()); err != nil {
+		return err
+	}
 	if err := b.Lima.Stop(ctx, vm); err != nil {
 		return err
 	}
@@ -229,32 +235,46 @@ func (b *Builder) replace(ctx context.Context, name string, build func(draft str
 
 // fingerprint names everything that goes into a base layer: with the same inputs the same layer serves. The release of
 // Claude Code is not one of them: a newer one goes into a layer of its own.
-func fingerprint(images []lima.Image, certificates []string, diskGB int) (string, error) {
+func fingerprint(images []lima.Image, parts []string, diskGB int) (string, error) {
 	inputs := struct {
 		Images                   []lima.Image
 		Files                    []string
-		Scripts                  []string
+		Parts                    []string
 		Arch, Driver, User, Home string
 		UID, DiskGB              int
 	}{
-		Images: images, Scripts: []string{guest.Base(basePackages, certificates), guest.InstallClaude("", ""), guest.Lean(staticNet())},
+		Images: images, Parts: parts,
 		Arch: lima.Arch(), Driver: lima.Driver(runtime.GOOS), User: lima.GuestUser, Home: lima.GuestHome, UID: lima.GuestUID(), DiskGB: diskGB,
 	}
 	for _, image := range images {
-		if remote(image) {
-			continue // named by a digest, or renewed under its name: a rebuild is asked for
+		files := []string{image.Location}
+		if image.Kernel != nil {
+			files = append(files, image.Kernel.Location)
 		}
-		info, err := os.Stat(image.Location)
-		if err != nil {
-			return "", fmt.Errorf("%w: %w", lima.ErrNoImage, err)
+		if image.Initrd != nil {
+			files = append(files, image.Initrd.Location)
 		}
-		inputs.Files = append(inputs.Files, fmt.Sprint(info.Size(), info.ModTime().UnixNano()))
+		for _, file := range files {
+			if remote(file) {
+				continue // named by a digest, or renewed under its name: a rebuild is asked for
+			}
+			info, err := os.Stat(file)
+			if err != nil {
+				return "", fmt.Errorf("%w: %w", lima.ErrNoImage, err)
+			}
+			inputs.Files = append(inputs.Files, fmt.Sprint(info.Size(), info.ModTime().UnixNano()))
+		}
 	}
 	return digest(inputs), nil
 }
 
-// remote says whether an image is not on this machine, unless Lima has downloaded it earlier.
-func remote(image lima.Image) bool { return strings.Contains(image.Location, "://") }
+// baseParts is what we put into a base layer.
+func baseParts(certificates []string) []string {
+	return []string{guest.Base(basePackages, certificates, need9p()), guest.InstallClaude("", ""), guest.Lean(staticNet()), guest.Seal(), guest.KernelFlags}
+}
+
+// remote says whether a file of an image is not on this machine, unless Lima has downloaded it earlier.
+func remote(location string) bool { return strings.Contains(location, "://") }
 
 // shareForBuild is how the VM of a base layer sees the release. Guests that do not know it say so.
 func shareForBuild() string {
@@ -267,6 +287,9 @@ func shareForBuild() string {
 // staticNet says whether the guest's addresses are known beforehand.
 func staticNet() bool { return lima.Driver(runtime.GOOS) == "qemu" }
 
+// need9p says whether folders are shared over 9p: by QEMU, and it is the only one that keeps the guest to them.
+func need9p() bool { return !lima.AppleVirtiofs() }
+
 // buildBase makes the base layer. Its steps, read from top to bottom, are what the layer is.
 func (b *Builder) buildBase(ctx context.Context, vm string, spec Spec, record *Record) error {
 	steps := []struct {
@@ -274,7 +297,7 @@ func (b *Builder) buildBase(ctx context.Context, vm string, spec Spec, record *R
 		run  func() error
 	}{
 		{"creating a VM from " + spec.Image, func() error {
-			if remote(record.Images[0]) {
+			if remote(record.Images[0].Location) {
 				b.UI.Detail("Lima downloads the image unless it has it") // how far it is, it says to a terminal alone
 			}
 			machine := record.Machine()
@@ -291,7 +314,7 @@ func (b *Builder) buildBase(ctx context.Context, vm string, spec Spec, record *R
 			defer cancel()
 			return booting.AwaitSSH(ctx, guest.Ready) // an image of our own says when; for others limactl does
 		}},
-		{"installing base packages", func() error { return b.asRoot(ctx, vm, guest.Base(basePackages, spec.Certificates)) }},
+		{"installing base packages", func() error { return b.asRoot(ctx, vm, guest.Base(basePackages, spec.Certificates, need9p())) }},
 		{"installing Claude Code " + spec.Claude.Version, func() error { return b.installClaude(ctx, vm, spec.Claude) }},
 		{"making its next boots short", func() error { return b.makeLean(ctx, vm, record) }},
 		{"stopping it", func() error { return b.seal(ctx, vm, record) }},

@@ -1,7 +1,6 @@
 package template
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -74,7 +73,7 @@ func digest(v any) string {
 func (b *Builder) layers(ctx context.Context, spec Spec, images []lima.Image) (Entry, error) {
 	began := time.Now()
 	diskGB := min(spec.DiskGB, imageGB)
-	print, err := fingerprint(images, spec.Certificates, diskGB)
+	print, err := fingerprint(images, baseParts(spec.Certificates), diskGB)
 	if err != nil {
 		return Entry{}, err
 	}
@@ -93,7 +92,7 @@ func (b *Builder) layers(ctx context.Context, spec Spec, images []lima.Image) (E
 	}
 	top, err := b.layer(ctx, base, spec.Rebuild, began)
 	if err == nil && len(spec.Tools) > 0 {
-		top, err = b.layer(ctx, b.toolsLayer(top, spec.Tools, goods), spec.Rebuild, began)
+		top, err = b.layer(ctx, b.toolsLayer(top, spec.Tools, goods, spec.MountType), spec.Rebuild, began)
 	}
 	if err == nil && top.Claude != spec.Claude.Version {
 		top, err = b.layer(ctx, b.claudeLayer(top, spec), spec.Rebuild, began)
@@ -146,7 +145,12 @@ func (b *Builder) on(parent Entry, says, print, why string, add func(draft strin
 // add makes draft a copy of a sealed instance, boots it, adds to it and seals it in its turn.
 func (b *Builder) add(ctx context.Context, parent Entry, draft string, record *Record, a addition) error {
 	machine := record.Machine()
-	machine.Mounts, machine.MountType = a.mounts, record.ShareType(cmp.Or(a.mountType, "auto"))
+	if machine.Mounts = a.mounts; len(a.mounts) > 0 {
+		var err error
+		if machine.MountType, err = record.ShareType(a.mountType); err != nil {
+			return err
+		}
+	}
 	a.prepare.Host, a.prepare.Grow = "vm-setup", record.DiskGB > record.SystemGB
 	record.SystemGB = record.DiskGB
 	record.Disks = slices.Clip(record.Disks) // each of several children appends a disk of its own
@@ -179,18 +183,22 @@ func (b *Builder) add(ctx context.Context, parent Entry, draft string, record *R
 func (b *Builder) claudeLayer(parent Entry, spec Spec) layer {
 	print := digest([]string{parent.own(), guest.InstallClaude("", ""), spec.Claude.Digest})
 	why := fmt.Sprintf("the %s has Claude Code %s", parent.title(), parent.Claude)
-	l := b.on(parent, "claude", print, why, func(draft string) addition { return b.release(draft, spec.Claude) })
+	l := b.on(parent, "claude", print, why, func(draft string) addition { return b.release(parent, draft, spec.Claude) })
 	l.record.Claude = spec.Claude.Version
 	return l
 }
 
 // release is another release of Claude Code in the place of the one that is there.
-func (b *Builder) release(draft string, release claude.Release) addition {
-	return addition{mounts: []mount.Mount{releaseMount(release)}, steps: []step{
+func (b *Builder) release(parent Entry, draft string, release claude.Release) addition {
+	a := addition{mountType: "auto", steps: []step{
 		{"installing Claude Code " + release.Version, func(ctx context.Context, _ *Record) error {
 			return b.installClaude(ctx, draft, release)
 		}, false},
 	}}
+	if _, err := parent.ShareType(a.mountType); err == nil { // otherwise it goes over ssh
+		a.mounts = []mount.Mount{releaseMount(release)}
+	}
+	return a
 }
 
 // toolsPrint is the fingerprint of the tools on a base layer. What a tool downloads counts as it was asked for: the layer
@@ -228,7 +236,7 @@ func (b *Builder) fetchTools(ctx context.Context, spec Spec, base string) (tool.
 
 // toolsLayer puts tools on the base layer: all their packages in one transaction, then each tool's own part, then the
 // proof that it works.
-func (b *Builder) toolsLayer(base Entry, tools []tool.Choice, goods tool.Goods) layer {
+func (b *Builder) toolsLayer(base Entry, tools []tool.Choice, goods tool.Goods, mountType string) layer {
 	var names, packages []string
 	var merge []guest.File
 	var mounts []mount.Mount
@@ -265,7 +273,7 @@ func (b *Builder) toolsLayer(base Entry, tools []tool.Choice, goods tool.Goods) 
 				return nil
 			}, false})
 		}
-		return addition{mounts: mounts, prepare: guest.Preparation{Outfit: guest.Outfit{Merge: merge}}, steps: steps}
+		return addition{mounts: mounts, mountType: mountType, prepare: guest.Preparation{Outfit: guest.Outfit{Merge: merge}}, steps: steps}
 	})
 	l.record.Tools = map[string]string{}
 	maps.Copy(l.record.Tools, base.Tools)

@@ -48,6 +48,7 @@ func TestToolsPrint(t *testing.T) {
 		"another script":    toolsPrint("base", []tool.Choice{{Tool: tool.Tool{Name: "node", Script: "true"}}}),
 		"other packages":    toolsPrint("base", []tool.Choice{{Tool: tool.Tool{Name: "node", Packages: []string{"nodejs"}}}}),
 		"another unit":      toolsPrint("base", []tool.Choice{{Tool: tool.Tool{Name: "node", Units: []string{"node.service"}}}}),
+		"another check":     toolsPrint("base", []tool.Choice{{Tool: tool.Tool{Name: "node", Checks: []string{"node --version"}}}}),
 		"another home file": toolsPrint("base", []tool.Choice{{Tool: tool.Tool{Name: "node", Merge: []tool.Document{{Path: "a", JSON: "{}"}}}}}),
 	} {
 		if other, ok := seen[print]; ok {

@@ -96,9 +96,15 @@ func readIn(dir, path string) ([]byte, error) {
 // ErrLeadsOut is a path in a project that a symbolic link takes out of it.
 var ErrLeadsOut = errors.New("a symbolic link leads out of the project")
 
+// InProject says whether a path lies in the project, by its name or by where links lead.
+func InProject(root, path string) bool {
+	target, err := filepath.EvalSymlinks(path)
+	return Holds(root, path) || err == nil && within(root, target)
+}
+
 // ReadFile reads a file that the user has named. If its path lies in the project it also has to be there.
 func ReadFile(root, path string) ([]byte, error) {
-	if !Holds(root, path) {
+	if !InProject(root, path) {
 		return os.ReadFile(path)
 	}
 	target, err := filepath.EvalSymlinks(path)

@@ -2,7 +2,7 @@
 // come from anywhere, and whoever works in a VM can write to it: what it says about the inside of the VM is its own affair,
 // and everything else has no effect before the user has seen it.
 //
-// It reads the scripts that a project names, once: the content that was agreed to is the content that runs. It must not
+// It reads the scripts and the certificates that a project names, once: the content that was agreed to is the content that counts. It must not
 // know how anything is carried out, nor how the user is asked.
 package trust
 
@@ -18,6 +18,7 @@ import (
 	"strings"
 
 	"github.com/themouette/claude-vm/internal/config"
+	"github.com/themouette/claude-vm/internal/mount"
 )
 
 // Place is where a project lies. All paths are absolute, Root and Dir free of symbolic links.
@@ -39,8 +40,9 @@ type Request struct {
 type Review struct {
 	Requests []Request
 
-	place    Place
-	contents map[string]content // of scripts, by the path that names them
+	place                Place
+	folders              []mount.Mount      // outside of the project, as they were when they were looked at
+	scripts, authorities map[string]content // by the path that names them
 }
 
 type content struct {
@@ -51,7 +53,7 @@ type content struct {
 // Examine looks at what a project asks for: at the configuration that is in force, at the one that would be without the
 // project's file, and at the scripts that are found by their names. The flags are mounts of the command line, as settings.
 func Examine(place Place, in, without *config.Config, found []string, flags ...config.Setting) *Review {
-	r := &Review{place: place, contents: map[string]content{}}
+	r := &Review{place: place, scripts: map[string]content{}, authorities: map[string]content{}}
 	for _, path := range found {
 		r.script(path, config.Origin{File: path}, false)
 	}
@@ -64,7 +66,16 @@ func Examine(place Place, in, without *config.Config, found []string, flags ...c
 
 // Script returns the content of a script that the review has seen.
 func (r *Review) Script(path string) ([]byte, error) {
-	c, ok := r.contents[path]
+	return seen(r.scripts, path)
+}
+
+// Certificates returns the content of a file of certificates that the review has seen.
+func (r *Review) Certificates(path string) ([]byte, error) {
+	return seen(r.authorities, path)
+}
+
+func seen(contents map[string]content, path string) ([]byte, error) {
+	c, ok := contents[path]
 	if !ok {
 		return nil, fmt.Errorf("%s was not looked at", path)
 	}
@@ -80,7 +91,7 @@ func (r *Review) Refused() []Request {
 // host than the ranges of the configuration allow. A key that is not named here, a new one for instance, is asked about.
 func inside(key string) bool {
 	switch key {
-	case "vm.disk", "vm.memory", "vm.cpus", "vm.accel", "vm.mount_type",
+	case "vm.disk", "vm.memory", "vm.cpus", "vm.accel",
 		"packages.system", "defaults.claude_args", "claude.version", "claude.source", "standby.count", "standby.ttl", "standby.memory_limit":
 		return true
 	case "tools.gpg":
@@ -103,6 +114,12 @@ func (r *Review) setting(s config.Setting, theirs bool) {
 		}
 	case "mounts", "setup.mounts":
 		r.mount(s, theirs)
+	case "vm.ca_certificates":
+		r.certificates(s.Value, s.Origin, theirs)
+	case "vm.image":
+		if theirs {
+			r.image(s)
+		}
 	case "ports":
 		if theirs {
 			r.ask(s.Origin, "the VM's port %s as 127.0.0.1:%s", s.Field("guest")[0], s.Field("host")[0])
@@ -110,6 +127,10 @@ func (r *Review) setting(s config.Setting, theirs bool) {
 	case "network.allow":
 		if theirs {
 			r.ask(s.Origin, "that the VM reaches %s, of this computer and its network (network.allow)", s.Value)
+		}
+	case "vm.mount_type":
+		if theirs && s.Value == "reverse-sshfs" {
+			r.refuse(s.Origin, "it gives the VM all files of your account", "vm.mount_type = %q", s.Value)
 		}
 	case "guard.git":
 		if theirs && s.Value != "restore" {
@@ -175,6 +196,7 @@ func (r *Review) mount(s config.Setting, theirs bool) {
 	if err != nil || within(r.place.Root, target) {
 		return // one that is missing is an error before anything starts
 	}
+	r.folders = append(r.folders, mount.Mount{Host: target, Writable: s.Field("writable")[0] == "true", Origin: s.Origin.String()})
 	if !theirs && !Holds(r.place.Root, named) {
 		return
 	}
@@ -193,53 +215,152 @@ func (r *Review) mount(s config.Setting, theirs bool) {
 	r.ask(s.Origin, "%s", what)
 }
 
+var (
+	// ErrExchanged is a path that leads elsewhere than it did when it was looked at.
+	ErrExchanged = errors.New("something else lies there than a moment ago")
+	// ErrState is a folder with our own in it, where consents and the login lie, or one in that: no VM sees it, whoever asks.
+	ErrState = errors.New("claude-vm's own folder is shared with no VM")
+)
+
+// Saw makes sure that mounts, whose host paths are free of symbolic links, are what the review has looked at: a session could
+// have exchanged a folder for a link meanwhile. Those of base have its path and are not the project's to say.
+func (r *Review) Saw(mounts []mount.Mount, base ...mount.Mount) error {
+	state, err := filepath.EvalSymlinks(r.place.State)
+	if err != nil {
+		state = r.place.State // there is none yet
+	}
+	for _, m := range mounts {
+		same := func(k mount.Mount) bool { return k.Host == m.Host && k.Writable == m.Writable && k.Origin == m.Origin }
+		var wrong error
+		switch {
+		case slices.ContainsFunc(base, same):
+		case Holds(m.Host, state) || Holds(state, m.Host):
+			wrong = ErrState
+		case !within(r.place.Root, m.Host) && !slices.ContainsFunc(r.folders, same):
+			wrong = ErrExchanged
+		}
+		if wrong != nil {
+			return fmt.Errorf("the folder %s (%s): %w", m.Host, m.Origin, wrong)
+		}
+	}
+	return nil
+}
+
 // within says whether a path is a folder or lies in it, by their names.
 func within(dir, path string) bool {
 	rel, err := filepath.Rel(dir, path)
 	return err == nil && filepath.IsLocal(rel)
 }
 
-// script reads a script. One that lies in the project is the project's affair, and is read so that no symbolic link leads
-// out of it; any other one is asked about together with what it says.
+// script reads a script. One that lies in the project is the project's affair; any other one is asked about together with what
+// it says.
 func (r *Review) script(path string, o config.Origin, theirs bool) {
-	if _, seen := r.contents[path]; seen {
+	if _, seen := r.scripts[path]; seen {
 		return
 	}
-	c := content{}
-	defer func() { r.contents[path] = c }()
-	if !theirs && !Holds(r.place.Root, path) { // the user's own, which may be a pipe
-		c.text, c.err = os.ReadFile(path)
-		return
+	f := r.read(path, theirs)
+	if f.outside && f.err == nil && f.refused == "" {
+		f.refused = notScript(f.text)
 	}
-	target, err := filepath.EvalSymlinks(path)
-	if err != nil {
-		c.err = fmt.Errorf("%s: %w", path, err)
-		return
+	r.scripts[path] = f.content
+	if f.outside {
+		r.askFile(o, "the script", path, f)
+	}
+}
+
+// certificates reads a file of certificates, which are trusted for as long as the file says the same.
+func (r *Review) certificates(path string, o config.Origin, theirs bool) {
+	f := r.read(path, theirs)
+	r.authorities[path] = f.content
+	if f.outside || theirs {
+		r.askFile(o, "trust in the certificates of", path, f)
+	}
+}
+
+// file is one that is asked for.
+type file struct {
+	content
+	target  string // where it lies
+	outside bool   // of the project, though it is the project that leads there
+	refused string
+}
+
+// read reads a file. No symbolic link leads out of the project, whoever names it.
+func (r *Review) read(path string, theirs bool) (f file) {
+	if !theirs && !InProject(r.place.Root, path) { // the user's own, which may be a pipe
+		f.text, f.err = os.ReadFile(path)
+		return f
+	}
+	if f.target, f.err = filepath.EvalSymlinks(path); f.err != nil {
+		f.err = fmt.Errorf("%s: %w", path, f.err)
+		return f
 	}
 	for _, dir := range []string{r.place.Root, r.place.Dir} {
-		if dir != "" && within(dir, target) {
-			c.text, c.err = readIn(dir, target)
-			return
+		if dir != "" && within(dir, f.target) {
+			f.text, f.err = readIn(dir, f.target)
+			return f
 		}
 	}
-	what := "the script " + target
-	if target != filepath.Clean(path) {
-		what += " (through " + path + ")"
+	f.outside, f.refused = true, r.forbidden(f.target, false)
+	if f.refused == "" {
+		f.text, f.err = read(os.OpenFile(f.target, openFlags, 0))
 	}
-	why := r.forbidden(target, false)
-	if why == "" {
-		if c.text, c.err = read(os.OpenFile(target, openFlags, 0)); c.err != nil {
-			return
-		}
-		why = notScript(c.text)
-	}
-	if why != "" {
-		c.text = nil
-		r.refuse(o, why, "%s", what)
+	return f
+}
+
+// askFile asks for a file with what it says. One that cannot be read is an error before anything starts.
+func (r *Review) askFile(o config.Origin, what, path string, f file) {
+	if f.err != nil {
 		return
 	}
-	sum := sha256.Sum256(c.text)
+	what += " " + f.target
+	if f.target != filepath.Clean(path) {
+		what += " (through " + path + ")"
+	}
+	if f.refused != "" {
+		r.refuse(o, f.refused, "%s", what)
+		return
+	}
+	sum := sha256.Sum256(f.text)
 	r.ask(o, "%s, sha256 %s", what, hex.EncodeToString(sum[:16]))
+}
+
+// image looks at what a VM's disk is made of. One on this computer is agreed to as it is now.
+func (r *Review) image(s config.Setting) {
+	if !filepath.IsAbs(s.Value) {
+		r.ask(s.Origin, "vm.image = %q", s.Value)
+		return
+	}
+	target, err := filepath.EvalSymlinks(s.Value)
+	if err != nil {
+		target = s.Value // nothing is there yet
+	}
+	what := fmt.Sprintf("vm.image = %q", target)
+	why := r.forbidden(target, true)
+	if InProject(r.place.Root, s.Value) || r.place.Dir != "" && InProject(r.place.Dir, s.Value) {
+		why = "a VM can write to it"
+	}
+	if why != "" {
+		r.refuse(s.Origin, why, "%s", what)
+		return
+	}
+	r.ask(s.Origin, "%s, state %s", what, stamp(target))
+}
+
+// stamp tells whether a file, or one in a folder, is another than before: by sizes and times, since images are large.
+func stamp(path string) string {
+	paths := []string{path}
+	entries, _ := os.ReadDir(path)
+	for _, e := range entries {
+		paths = append(paths, filepath.Join(path, e.Name()))
+	}
+	sum := sha256.New()
+	for _, path := range paths {
+		if info, err := os.Stat(path); err == nil {
+			fmt.Fprintf(sum, "%q %d %d\n", path, info.Size(), info.ModTime().UnixNano())
+		}
+	}
+	return hex.EncodeToString(sum.Sum(nil)[:16])
 }
 
 // Missing says whether there is nothing at all at a path; a symbolic link that leads nowhere is something.

@@ -94,13 +94,21 @@ func TestExamine(t *testing.T) {
 		{name: "no gpg", project: "tools.gpg = false", global: "tools.gpg = true"},
 		{name: "gpg as the user", project: "tools.gpg = true", global: "tools.gpg = true"},
 		{name: "ports", project: "ports = [{ host = 1, guest = 2 }]", want: []string{"the VM's port 2 as 127.0.0.1:1"}},
-		{name: "an image", project: `vm.image = "../image"`, want: []string{`vm.image = "HOME/image"`}},
+		{name: "an image", project: `vm.image = "../image"`, want: []string{`vm.image = "HOME/image", state `}},
+		{name: "an image that a VM can write", project: `vm.image = "./image"`, want: []string{`!vm.image = "HOME/proj/image"`}},
+		{name: "keys as an image", project: `vm.image = "~/.ssh/config"`, want: []string{`!vm.image = "HOME/.ssh/config"`}},
+		{name: "an authority that is not there", project: `vm.ca_certificates = ["none.pem"]`},
+		{name: "an authority of the user's", project: `vm.ca_certificates = ["../start"]`, want: []string{"trust in the certificates of HOME/start, sha256 "}},
+		{name: "a key as an authority", project: `vm.ca_certificates = ["~/.ssh/config"]`, want: []string{"!trust in the certificates of HOME/.ssh/config"}},
 		{name: "the image that is taken anyway", project: `vm.image = "template:debian-13"`},
 		{name: "no proxies", project: `vm.proxy = "none"`},
 		{name: "proxies all the same", project: `vm.proxy = "host"`, global: `vm.proxy = "none"`, want: []string{"the proxies of your environment (vm.proxy)"}},
-		{name: "an authority", project: `vm.ca_certificates = ["ca.pem"]`, want: []string{`vm.ca_certificates = "HOME/proj/ca.pem"`}},
+		{name: "an authority", project: `vm.ca_certificates = ["start"]`, want: []string{"trust in the certificates of HOME/proj/start, sha256 "}},
 		{name: "this computer", project: `network.allow = ["localhost:5432"]`, want: []string{"that the VM reaches localhost:5432, of this computer and its network (network.allow)"}},
 		{name: "what the user reaches too", project: `network.allow = ["localhost:5432"]`, global: `network.allow = ["localhost:5432", "10.0.0.0/8"]`},
+		{name: "all files by a way to share some", project: `vm.mount_type = "reverse-sshfs"`, want: []string{`!vm.mount_type = "reverse-sshfs"`}},
+		{name: "as the user", project: `vm.mount_type = "reverse-sshfs"`, global: `vm.mount_type = "reverse-sshfs"`},
+		{name: "another way to share", project: `vm.mount_type = "virtiofs"`},
 		{name: "no guard", project: `guard.git = "off"`, want: []string{`guard.git = "off"`}},
 		{name: "less guard", project: `guard.git = "warn"`, global: `guard.git = "restore"`, want: []string{`guard.git = "warn"`}},
 		{name: "more guard", project: `guard.git = "warn"`, global: `guard.git = "off"`},
@@ -115,6 +123,10 @@ func TestExamine(t *testing.T) {
 				what := strings.ReplaceAll(q.What, w.home, "HOME")
 				if what, sum, ok := strings.Cut(what, "sha256 "); ok && len(sum) == 32 {
 					got = append(got, what+"sha256 ")
+					continue
+				}
+				if what, sum, ok := strings.Cut(what, "state "); ok && len(sum) == 32 {
+					got = append(got, what+"state ")
 					continue
 				}
 				if q.Refused != "" {
@@ -132,7 +144,7 @@ func TestExamine(t *testing.T) {
 // TestEveryKeyIsDecidedOn fails when a key is new, until somebody has said whether a project may set it without a question.
 func TestEveryKeyIsDecidedOn(t *testing.T) {
 	t.Parallel()
-	asks := []string{"vm.image", "vm.proxy", "vm.ca_certificates", "network.allow", "claude.share", "tools.gpg", "setup.scripts", "setup.mounts", "runtime.scripts", "mounts", "ports", "guard.git", "update.check", "phase.setup", "phase.runtime"}
+	asks := []string{"vm.image", "vm.mount_type", "vm.proxy", "vm.ca_certificates", "network.allow", "claude.share", "tools.gpg", "setup.scripts", "setup.mounts", "runtime.scripts", "mounts", "ports", "guard.git", "update.check", "phase.setup", "phase.runtime"}
 	for _, key := range config.Keys() {
 		if inside(key) == slices.Contains(asks, key) {
 			t.Errorf("%s: inside says %v; what it does to the host has to be decided, here and there", key, inside(key))
@@ -183,13 +195,24 @@ func TestLinksDoNotLeadOut(t *testing.T) {
 func TestReadFile(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	if err := os.Symlink("../start", filepath.Join(w.root, "out")); err != nil {
+	for name, target := range map[string]string{"proj/out": "../start", "in": "proj/start", "pipe": "proj/pipe"} {
+		if err := os.Symlink(target, filepath.Join(w.home, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := syscall.Mkfifo(filepath.Join(w.root, "pipe"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for path, want := range map[string]string{"proj/start": "echo inside\n", "start": "echo start\n", "proj/out": ""} {
-		text, err := ReadFile(w.root, filepath.Join(w.home, path))
+	for path, want := range map[string]string{
+		"proj/start": "echo inside\n", "start": "echo start\n", "in": "echo inside\n", "proj/out": "", "proj/pipe": "", "pipe": "",
+	} {
+		path = filepath.Join(w.home, path)
+		text, err := ReadFile(w.root, path)
 		if string(text) != want || (err == nil) != (want != "") {
 			t.Errorf("%s: %q, %v", path, text, err)
+		}
+		if inside := path != filepath.Join(w.home, "start"); InProject(w.root, path) != inside {
+			t.Errorf("%s lies in the project: %v", path, !inside)
 		}
 	}
 }
@@ -232,6 +255,41 @@ func TestConsent(t *testing.T) {
 	}
 	if found, err := w.store.Revoke(w.root); !found || err != nil {
 		t.Errorf("revoke: %v, %v", found, err)
+	}
+}
+
+// A consent to an image or to certificates is one to what they are.
+func TestConsentIsToWhatIsThere(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	if err := os.Mkdir(filepath.Join(w.home, "image"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct{ project, file string }{
+		{`vm.image = "~/disk"`, "disk"},
+		{`vm.image = "~/image"`, "image/disk.qcow2"},
+		{`vm.ca_certificates = ["./ca.pem"]`, "proj/ca.pem"},
+	} {
+		w.write(test.file, "one")
+		if err := w.store.Agree(w.root, w.examine(test.project, ""), time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		if !w.store.Read(w.root).Covers(w.examine(test.project, "")) {
+			t.Errorf("%s: asked again", test.project)
+		}
+		w.write(test.file, "another")
+		if w.store.Read(w.root).Covers(w.examine(test.project, "")) {
+			t.Errorf("%s: another content is covered", test.project)
+		}
+	}
+	if err := os.Remove(filepath.Join(w.root, "ca.pem")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("../.ssh/config", filepath.Join(w.root, "ca.pem")); err != nil {
+		t.Fatal(err)
+	}
+	if r := w.examine("", `vm.ca_certificates = ["proj/ca.pem"]`); len(r.Refused()) != 1 {
+		t.Errorf("a link out of the project is followed: %+v", r.Requests)
 	}
 }
 

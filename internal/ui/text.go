@@ -1,9 +1,12 @@
 package ui
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"math"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -44,11 +47,12 @@ func Size(bytes int64) string {
 	return fmt.Sprintf("%.0f %cB", value, "kMGTPE"[unit])
 }
 
-// Table writes aligned columns, two blanks apart; no row has more cells than the header. Cells are sanitized. Lines longer
-// than width lose the ends of cells, in the widest column first; the first column has names to copy, and loses them only
-// when the others have become short. A width of zero is no limit. A character counts as one column.
-func Table(w io.Writer, header []string, rows [][]string, width int) error {
-	const gap, short = 2, 8
+// Table writes aligned columns, two blanks apart; no row has more cells than the header. Cells are sanitized. A width of
+// zero is no limit. Of lines that are longer the column with the title paths loses the beginnings of its cells, and if that
+// is not enough whole columns are left out: they come in the order of their importance. The first one has names to copy
+// and is always whole. A character counts as one column.
+func Table(w io.Writer, header []string, paths string, rows [][]string, width int) error {
+	const gap, short = 2, 16
 	rows = append([][]string{header}, rows...)
 	columns := make([]int, len(header))
 	for _, row := range rows {
@@ -56,29 +60,48 @@ func Table(w io.Writer, header []string, rows [][]string, width int) error {
 			columns[i] = max(columns[i], utf8.RuneCountInString(Sanitize(cell)))
 		}
 	}
-	for width > 0 {
-		total, widest, most := gap*(len(columns)-1), 0, min(columns[0], short)
-		for i, c := range columns {
-			total += c
-			if i > 0 && c > most {
-				widest, most = i, c
-			}
+	over := columns[0] - cmp.Or(width, math.MaxInt)
+	for _, c := range columns[1:] {
+		over += gap + c
+	}
+	path := slices.Index(header, paths)
+	spare := func() int { // what the paths may lose
+		if path <= 0 || path >= len(columns) {
+			return 0
 		}
-		if total <= width || most <= 1 {
-			break
-		}
-		columns[widest]--
+		return max(0, columns[path]-short)
+	}
+	for last := len(columns) - 1; last > 0 && over > spare(); last-- {
+		over -= gap + columns[last]
+		columns = columns[:last]
+	}
+	if over > 0 && spare() > 0 {
+		columns[path] -= over
 	}
 	var b strings.Builder
 	for _, row := range rows {
 		line := ""
-		for i, cell := range row {
-			line += fmt.Sprintf("%-*s", columns[i]+gap, fit(Sanitize(cell), columns[i]))
+		for i, cell := range row[:min(len(row), len(columns))] {
+			cell = Sanitize(cell)
+			if i == path {
+				cell = fitPath(cell, columns[i])
+			}
+			line += fmt.Sprintf("%-*s", columns[i]+gap, cell)
 		}
 		b.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// fitPath cuts a path to at most n characters, if it can between two folders, and shows that it did.
+func fitPath(path string, n int) string {
+	runes := []rune(path)
+	if len(runes) <= n {
+		return path
+	}
+	end := string(runes[len(runes)-n+1:])
+	return "…" + end[max(0, strings.IndexByte(end, '/')):]
 }
 
 // fit cuts s to at most n characters and shows that it did.

@@ -61,35 +61,60 @@ func TestSize(t *testing.T) {
 
 func TestTable(t *testing.T) {
 	t.Parallel()
-	header := []string{"TEMPLATE", "SIZE", "PROJECT"}
+	header := []string{"TEMPLATE", "PROJECT", "STATE", "BUILT", "SIZE"}
 	rows := [][]string{
-		{"tpl_shop_0a1b2c3d", "3.1 GB", "/home/anna/src/shop"},
+		{"tpl_shop_0a1b2c3d", "/home/anna/customers/north/shop", "ready", "12 min", "3.1 GB"},
 		{"tpl_été_11111111", "", ""},
-		{"tpl_x_22222222", "900 MB"},
-		{"tpl_y_33333333", "1.0 GB", "/home/anna/a\x1b[2Jb"},
+		{"tpl_x_22222222", "~/x", "project gone"},
+		{"tpl_y_33333333", "/srv/a-long-name-without-an-end-to-it/a\x1b[2Jb", "damaged", "3 d", "900 MB"},
+		{"tpl_z_44444444", "/srv/z/a-long-name-without-an-end-to-it", "ready", "3 d", "1.0 GB"},
 	}
 	for width, want := range map[int]string{
-		0: `TEMPLATE           SIZE    PROJECT
-tpl_shop_0a1b2c3d  3.1 GB  /home/anna/src/shop
+		0: `TEMPLATE           PROJECT                                          STATE         BUILT   SIZE
+tpl_shop_0a1b2c3d  /home/anna/customers/north/shop                  ready         12 min  3.1 GB
 tpl_été_11111111
-tpl_x_22222222     900 MB
-tpl_y_33333333     1.0 GB  /home/anna/a\x1b[2Jb
+tpl_x_22222222     ~/x                                              project gone
+tpl_y_33333333     /srv/a-long-name-without-an-end-to-it/a\x1b[2Jb  damaged       3 d     900 MB
+tpl_z_44444444     /srv/z/a-long-name-without-an-end-to-it          ready         3 d     1.0 GB
 `,
-		40: `TEMPLATE           SIZE    PROJECT
-tpl_shop_0a1b2c3d  3.1 GB  /home/anna/s…
+		120: `TEMPLATE           PROJECT                                          STATE         BUILT   SIZE
+tpl_shop_0a1b2c3d  /home/anna/customers/north/shop                  ready         12 min  3.1 GB
 tpl_été_11111111
-tpl_x_22222222     900 MB
-tpl_y_33333333     1.0 GB  /home/anna/a…
+tpl_x_22222222     ~/x                                              project gone
+tpl_y_33333333     /srv/a-long-name-without-an-end-to-it/a\x1b[2Jb  damaged       3 d     900 MB
+tpl_z_44444444     /srv/z/a-long-name-without-an-end-to-it          ready         3 d     1.0 GB
 `,
-		3: `…  …  …
-…  …  …
-…
-…  …
-…  …  …
+		80: `TEMPLATE           PROJECT                          STATE         BUILT   SIZE
+tpl_shop_0a1b2c3d  /home/anna/customers/north/shop  ready         12 min  3.1 GB
+tpl_été_11111111
+tpl_x_22222222     ~/x                              project gone
+tpl_y_33333333     …/a\x1b[2Jb                      damaged       3 d     900 MB
+tpl_z_44444444     …long-name-without-an-end-to-it  ready         3 d     1.0 GB
+`,
+		60: `TEMPLATE           PROJECT              STATE         BUILT
+tpl_shop_0a1b2c3d  …/north/shop         ready         12 min
+tpl_été_11111111
+tpl_x_22222222     ~/x                  project gone
+tpl_y_33333333     …/a\x1b[2Jb          damaged       3 d
+tpl_z_44444444     …thout-an-end-to-it  ready         3 d
+`,
+		40: `TEMPLATE           PROJECT
+tpl_shop_0a1b2c3d  …/north/shop
+tpl_été_11111111
+tpl_x_22222222     ~/x
+tpl_y_33333333     …/a\x1b[2Jb
+tpl_z_44444444     …without-an-end-to-it
+`,
+		10: `TEMPLATE
+tpl_shop_0a1b2c3d
+tpl_été_11111111
+tpl_x_22222222
+tpl_y_33333333
+tpl_z_44444444
 `,
 	} {
 		var out strings.Builder
-		if err := Table(&out, header, rows, width); err != nil {
+		if err := Table(&out, header, "PROJECT", rows, width); err != nil {
 			t.Error(err)
 		}
 		diff(t, want, out.String())
@@ -99,21 +124,26 @@ tpl_y_33333333     1.0 GB  /home/anna/a…
 func TestTableFits(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		cells := rapid.SliceOfN(rapid.StringMatching(`[a-zé…  ]{0,30}`), 1, 6)
+		cells := rapid.SliceOfN(rapid.StringMatching(`[a-zé…/ ]{0,30}`), 1, 6)
 		header := cells.Draw(t, "header")
 		rows := rapid.SliceOfN(rapid.Map(cells, func(row []string) []string { return row[:min(len(row), len(header))] }), 0, 5).Draw(t, "rows")
-		width := rapid.IntRange(3*len(header), 100).Draw(t, "width")
+		width := rapid.IntRange(1, 100).Draw(t, "width")
+		paths := rapid.SampledFrom(header).Draw(t, "paths")
 		var out strings.Builder
-		if err := Table(&out, header, rows, width); err != nil {
+		if err := Table(&out, header, paths, rows, width); err != nil {
 			t.Fatal(err)
 		}
 		lines := strings.Split(out.String(), "\n")
 		if len(lines) != len(rows)+2 {
 			t.Errorf("%d lines for %d rows", len(lines), len(rows))
 		}
-		for _, line := range lines {
-			if n := utf8.RuneCountInString(line); n > width || strings.HasSuffix(line, " ") {
-				t.Errorf("%d columns of %d: %q", n, width, line)
+		for i, row := range append([][]string{header}, rows...) {
+			name := strings.TrimRight(row[0], " ")
+			if n := utf8.RuneCountInString(lines[i]); n > width && lines[i] != name || strings.HasSuffix(lines[i], " ") {
+				t.Errorf("%d columns of %d: %q", n, width, lines[i])
+			}
+			if !strings.HasPrefix(lines[i], name) {
+				t.Errorf("no %q in %q", name, lines[i])
 			}
 		}
 	})
@@ -125,7 +155,7 @@ func (broken) Write([]byte) (int, error) { return 0, errors.New("broken pipe") }
 
 func TestTableReportsWriteErrors(t *testing.T) {
 	t.Parallel()
-	if err := Table(broken{}, []string{"A"}, nil, 0); err == nil {
+	if err := Table(broken{}, []string{"A"}, "", nil, 0); err == nil {
 		t.Error("no error")
 	}
 }

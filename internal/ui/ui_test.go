@@ -434,7 +434,7 @@ func TestForeignTextCannotActOnTheTerminal(t *testing.T) {
 		if _, err := u.Confirm(t.Context(), evil, false); err != nil {
 			rt.Error(err)
 		}
-		if err := Table(out, []string{evil}, [][]string{{evil}}, 40); err != nil {
+		if err := Table(out, []string{evil}, "", [][]string{{evil}}, 40); err != nil {
 			rt.Error(err)
 		}
 		shown := strings.ReplaceAll(out.String(), "\n", "")

@@ -37,19 +37,23 @@ func main() {
 	flag.StringVar(&b.version, "version", "", "`version` of the release, such as 1.2.3")
 	flag.StringVar(&b.out, "out", "dist", "`folder` to write to, which is emptied first")
 	keyFile := flag.String("key", "", "minisign secret key `file` to sign with; MINISIGN_PASSWORD is its password")
+	unsigned := flag.Bool("unsigned", false, "do without a key")
 	flag.Parse()
-	b.source, b.env, b.platforms = ".", os.Environ(), platforms()
+	b.source, b.env, b.platforms, b.log = ".", os.Environ(), platforms(), os.Stdout
 	ctx, stop := cli.Signals()
 	defer stop()
-	if err := prepareAndRun(ctx, &b, *keyFile); err != nil {
+	if err := prepareAndRun(ctx, &b, *keyFile, *unsigned); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)
 	}
 }
 
-func prepareAndRun(ctx context.Context, b *build, keyFile string) (err error) {
+func prepareAndRun(ctx context.Context, b *build, keyFile string, unsigned bool) (err error) {
 	if b.version, err = selfupdate.ParseVersion(b.version); err != nil {
 		return fmt.Errorf("-version: %w", err)
+	}
+	if keyFile == "" && !unsigned {
+		return errors.New("there is no key to sign with: give its file with -key (RELEASE_KEY=FILE), or say that it is not to be signed with -unsigned (UNSIGNED=1)")
 	}
 	if keyFile != "" {
 		key, err := minisign.PrivateKeyFromFile(proc.Getenv(b.env, "MINISIGN_PASSWORD"), keyFile)
@@ -94,6 +98,7 @@ type build struct {
 	time                 time.Time
 	platforms            []platform
 	key                  *minisign.PrivateKey // nil: no signature
+	log                  io.Writer            // gets the name of each file that is made
 }
 
 func (b *build) run(ctx context.Context) error {
@@ -138,7 +143,12 @@ func (b *build) run(ctx context.Context) error {
 }
 
 func (b *build) write(name string, content []byte) error {
-	return os.WriteFile(filepath.Join(b.out, name), content, 0o644)
+	path := filepath.Join(b.out, name)
+	if err := os.WriteFile(path, content, 0o644); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(b.log, path)
+	return err
 }
 
 // compile returns the program for a platform.
@@ -197,10 +207,12 @@ func (b *build) documents() (map[string][]byte, error) {
 		return nil, err
 	}
 	pages, err := os.ReadDir(dir)
+	variables, readErr := os.ReadFile(filepath.Join(b.source, "docs", "configuration.md"))
+	err = errors.Join(err, readErr)
 	for _, page := range pages {
 		content, readErr := os.ReadFile(filepath.Join(dir, page.Name()))
 		err = errors.Join(err, readErr)
-		files["man/"+page.Name()] = content
+		files["man/"+page.Name()] = manual(content, string(variables))
 	}
 	return files, err
 }

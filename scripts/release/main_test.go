@@ -28,12 +28,12 @@ const root = "../.."
 // copySource makes a copy of what the program is built from.
 func copySource(t *testing.T, dir string) {
 	t.Helper()
-	for _, file := range []string{"go.mod", "go.sum", "README.md", "LICENSE-MIT", "LICENSE-APACHE"} {
+	for _, file := range []string{"go.mod", "go.sum", "README.md", "LICENSE-MIT", "LICENSE-APACHE", "docs/configuration.md"} {
 		text, err := os.ReadFile(filepath.Join(root, file))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.MkdirAll(dir, 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, file)), 0o755); err != nil {
 			t.Fatal(err)
 		}
 		if err := os.WriteFile(filepath.Join(dir, file), text, 0o644); err != nil {
@@ -44,6 +44,51 @@ func copySource(t *testing.T, dir string) {
 		if err := os.CopyFS(filepath.Join(dir, folder), os.DirFS(filepath.Join(root, folder))); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// A page of the manual says all that the help does, and nothing of defaults that there are not.
+func TestManual(t *testing.T) {
+	t.Parallel()
+	files, err := (&build{source: root, version: "1.2.3"}).documents()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"man/claude-vm.1", "man/claude-vm-setup.1", "man/claude-vm-config-show.1"} {
+		page := string(files[name])
+		for _, want := range []string{
+			"\n.SH EXIT STATUS\n.TP\n\\fB0\\fP\nsuccess;", "\n.TP\n\\fB69\\fP\nthis machine lacks something: Lima, QEMU, ssh, git, an agent to forward, disk space, a guest image\n",
+			"\n.SH ENVIRONMENT\n.TP\n\\fBCLAUDE_VM_HOME\\fP\nWhere ", "\\fBHTTP_PROXY, HTTPS_PROXY, NO_PROXY\\fP", "\n.SH SEE ALSO",
+		} {
+			if !strings.Contains(page, want) {
+				t.Errorf("%s has no %q", name, want)
+			}
+		}
+		for _, bad := range []string{`=""`, "=[]", "[=", "`"} {
+			if strings.Contains(page, bad) {
+				t.Errorf("%s has %s", name, bad)
+			}
+		}
+	}
+	if page := string(files["man/claude-vm-gc.1"]); !strings.Contains(page, "\\fB--unused-for\\fP=30\n") {
+		t.Error("a default is missing")
+	}
+}
+
+// Without a key there is a release only for those who say so, and each file is named.
+func TestUnsigned(t *testing.T) {
+	t.Parallel()
+	var log strings.Builder
+	b := build{source: root, out: filepath.Join(t.TempDir(), "dist"), version: "1.2.3", env: append(os.Environ(), "SOURCE_DATE_EPOCH=1700000000"), log: &log}
+	err := prepareAndRun(t.Context(), &b, "", false)
+	if _, made := os.Stat(b.out); err == nil || !strings.Contains(err.Error(), "no key to sign with") || made == nil {
+		t.Errorf("got %v", err)
+	}
+	if err := prepareAndRun(t.Context(), &b, "", true); err != nil {
+		t.Error(err)
+	}
+	if want := b.out + "/checksums.txt\n" + b.out + "/claude-vm.rb\n"; log.String() != want {
+		t.Errorf("it says %q, want %q", log.String(), want)
 	}
 }
 
@@ -63,7 +108,7 @@ func TestReproducible(t *testing.T) {
 		copySource(t, dir)
 		b := build{
 			source: dir, out: filepath.Join(dir, "dist"), version: "1.2.3", env: os.Environ(), key: &key,
-			time: time.Unix(1700000000, 0).UTC(), platforms: []platform{{runtime.GOOS, runtime.GOARCH}},
+			time: time.Unix(1700000000, 0).UTC(), platforms: []platform{{runtime.GOOS, runtime.GOARCH}}, log: io.Discard,
 		}
 		if err := b.run(t.Context()); err != nil {
 			t.Fatal(err)

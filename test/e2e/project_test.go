@@ -83,7 +83,7 @@ writable = false
 	w.gone(t)
 
 	// Everything in one session, in the worktree. It goes on until its port was asked for.
-	write(t, tree, map[string]string{"work.sh": work})
+	write(t, tree, map[string]string{"work.sh": work, "identity.sh": identity})
 	ended := make(chan result, 1)
 	go func() {
 		ended <- w.runIn(t, tree, "", "--env-file", ".env", "--env", "ONE=1", "--inherit-env", "GIT_AUTHOR_NAME", "--memory", "2", "shell", "./work.sh")
@@ -104,7 +104,30 @@ writable = false
 		t.Errorf("the commit has not arrived: %q", log)
 	}
 	w.gone(t)
+
+	// Nothing says that another VM of the same template is the same machine, though setup has booted it.
+	before, err := os.ReadFile(filepath.Join(tree, "identity"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	after := w.runIn(t, tree, "", "shell", "./identity.sh")
+	if lines := strings.Fields(after.out); len(lines) != 4 || len(strings.Fields(string(before))) != 4 {
+		t.Errorf("identities: %q and %q", before, after.out)
+	} else {
+		for _, line := range lines {
+			if strings.Contains(string(before), line) {
+				t.Errorf("two sessions have %s", line)
+			}
+		}
+	}
 }
+
+// identity prints what a copy of a machine must not have from it.
+const identity = `#!/bin/bash
+cat /etc/machine-id
+cut -d ' ' -f 2 /etc/ssh/ssh_host_ed25519_key.pub
+cat /proc/sys/kernel/random/boot_id /proc/sys/kernel/random/uuid
+`
 
 // TestReverseSSHFS shares folders in the way that every guest knows.
 func TestReverseSSHFS(t *testing.T) {
@@ -126,6 +149,7 @@ func TestReverseSSHFS(t *testing.T) {
 }
 
 const work = `#!/bin/bash
+./identity.sh >identity
 echo "tool: $(tool)"
 echo "from: $FROM"
 echo "greeting: $GREETING"

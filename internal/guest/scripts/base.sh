@@ -4,6 +4,7 @@
 #
 # PACKAGES      Debian packages
 # CERTIFICATES  of authorities to trust, each in PEM form
+# NEED_9P       1 where folders are shared over 9p
 set -euo pipefail
 export DEBIAN_FRONTEND=noninteractive
 
@@ -29,6 +30,16 @@ if [ "$installed" != ${#PACKAGES[@]} ]; then
 	apt-get update -q -o APT::Status-Fd=3 -o Acquire::Languages=none 3>&1
 	# Should the VM crash half-way, nobody will use it: dpkg need not wait for the disk after each file.
 	apt-get install -y -q -o APT::Status-Fd=3 --no-install-recommends -o Dpkg::Options::=--force-unsafe-io "${PACKAGES[@]}" 3>&1
+fi
+
+# The kernel of Debian's images for clouds knows no 9p, and what is left to share folders with gives a guest more than those.
+# The ordinary kernel is booted from the next time on, with an initrd of our own.
+if [ "$NEED_9P" = 1 ] && ! modprobe -qn 9p; then
+	kernel=linux-image-$(dpkg --print-architecture)
+	apt-get update -q -o APT::Status-Fd=3 -o Acquire::Languages=none 3>&1
+	if apt-cache show "$kernel" >/dev/null 2>&1; then
+		INITRD=No apt-get install -y -q -o APT::Status-Fd=3 --no-install-recommends -o Dpkg::Options::=--force-unsafe-io "$kernel" 3>&1
+	fi
 fi
 
 # The image is smaller than the disk that it was put on.

@@ -13,6 +13,6 @@ content() {
 	if [ -f "$1" ]; then IFS= read -r -N $most text <"$1"; fi
 }
 content "$FILE"
-file=$text
+first=$text
 content "$OTHER"
-if [ "$file" != "$KNOWN" ] || [[ $text = *"$WORD"* ]]; then printf '%s\0%s' "$file" "$text"; fi
+if [ "$first" != "$KNOWN" ] || [[ $text = *"$WORD"* ]]; then printf '%s\0%s' "$first" "$text"; fi
