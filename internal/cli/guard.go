@@ -87,7 +87,7 @@ func (a *app) reportGuard(reports []guard.Report, killed bool) {
 		}
 		a.warnList(maxFiles, slices.Concat(text, findings(r.Root, r.Odd)))
 		if r.Partial {
-			a.ui.Warn("%s is too large to look at all of it: there may be more repositories in it whose configuration a session has changed", r.Root)
+			a.ui.Warn("%s is too large to look at all of it: there may be more in it that a session has changed and that git or other tools run", r.Root)
 		}
 	}
 }

@@ -149,6 +149,32 @@ func TestMergeConfig(t *testing.T) {
 	}
 }
 
+func TestAddresses(t *testing.T) {
+	t.Parallel()
+	harmless := judge("/p/.git", []string{"/p"}, nil, nil)
+	check := func(section, name, value string, want bool) {
+		if got := harmless(entry{section: section, sub: "x", hasSub: true, name: name, value: value, hasValue: true}); got != want {
+			t.Errorf("%s.x.%s = %q: harmless %v", section, name, value, got)
+		}
+	}
+	for _, address := range []string{
+		"https://example.org/x.git", "http://u:p@example.org:8080/x", "ssh://git@example.org:22/x", "git://example.org/x", "git@example.org:x.git", "example.org:/srv/x",
+		"work:x",
+	} {
+		check("remote", "url", address, true)
+		check("remote", "pushurl", address, true)
+		check("branch", "remote", address, true)
+	}
+	for _, address := range []string{
+		"", ".", "..", "./.git/zz", ".git/zz", "../x", "/srv/x", "~/x", "a/b:c", "file:///srv/x", "file://x", "ext::sh -c x", "fd::7", "host::x", "foo://x", "HTTPS://x/y",
+		"https:///x", "ssh://-oProxyCommand=x/y", "-u:x", "--upload-pack=x", "-x@host:y", "x:", "x.bundle", "https://", "host://x", "host:",
+	} {
+		check("remote", "url", address, false)
+		check("submodule", "url", address, false)
+		check("branch", "remote", address, address == ".")
+	}
+}
+
 // TestExecutingKeysAreNotHarmless names the keys that git's own documentation says run something, lead to another
 // configuration or repository, or lift a protection.
 func TestExecutingKeysAreNotHarmless(t *testing.T) {
@@ -160,7 +186,7 @@ func TestExecutingKeysAreNotHarmless(t *testing.T) {
 		pager.log alias.x filter.x.clean filter.x.smudge filter.x.process filter.x.required diff.external diff.x.command diff.x.textconv
 		diff.tool diff.guitool diff.orderFile merge.x.driver merge.tool mergetool.x.cmd mergetool.x.path difftool.x.cmd difftool.x.path gpg.program gpg.x.program
 		gpg.ssh.defaultKeyCommand gpg.ssh.allowedSignersFile user.signingKey credential.helper credential.https://x.helper include.path includeIf.gitdir:/.path
-		url.x.insteadOf url.x.pushInsteadOf remote.x.uploadpack remote.x.receivepack remote.x.proxy remote.x.vcs protocol.allow protocol.ext.allow
+		url.x.insteadOf url.x.pushInsteadOf remote.x.uploadpack remote.x.receivepack remote.x.push remote.x.mirror remote.x.promisor remote.x.proxy remote.x.vcs protocol.allow protocol.ext.allow
 		sequence.editor uploadpack.packObjectsHook uploadpack.allowAnySHA1InWant sendemail.smtpServer sendemail.toCmd browser.x.cmd man.x.cmd web.browser help.browser
 		interactive.diffFilter trailer.x.command trailer.x.cmd init.templateDir receive.denyCurrentBranch receive.procReceiveRefs http.proxy http.x.proxy http.sslVerify
 		http.sslCAInfo http.cookieFile imap.tunnel instaweb.httpd guitool.x.cmd gc.recentObjectsHook submodule.x.update fsmonitor.socketDir safe.directory

@@ -36,7 +36,7 @@ type Report struct {
 	Root     string
 	Fixed    bool      // the findings were put back, where they have no error
 	Findings []Finding // in git's data
-	Files    []string  // changed, and run by tools of the host; relative to Root
+	Files    []string  // changed, and run by tools of the host, the sooner the further to the front; relative to Root if they lie in it
 	Odd      []Finding // devices, and programs that run as their owner
 	Partial  bool      // there was too much to look at all of it
 }
@@ -111,9 +111,13 @@ func (s Store) Begin(ctx context.Context, site Site, fix bool) (*Watch, []Report
 		if i == 0 {
 			tree = scan
 		} else {
+			for _, name := range scan.outside {
+				tree.refer(".", name)
+			}
 			scan.root.Close()
 		}
 	}
+	partial := tree.Partial
 	tree.Partial = true // until it is walked through
 	if err := w.save(); err != nil {
 		tree.root.Close()
@@ -122,7 +126,7 @@ func (s Store) Begin(ctx context.Context, site Site, fix bool) (*Watch, []Report
 	}
 	go func() {
 		defer tree.root.Close()
-		tree.Partial = false
+		tree.Partial = partial
 		tree.tree()
 		inherit(tree.Area, active)
 		w.err = w.save()
@@ -284,6 +288,7 @@ func (s Store) recover() (reports []Report, active []notes, err error) {
 func (n notes) end() Report {
 	report := Report{Root: n.Root, Fixed: n.Fix}
 	looked := map[string]bool{} // git directories
+	changed := map[string]occasion{}
 	scans := make([]*scanner, len(n.Areas))
 	for i, area := range n.Areas {
 		scan, err := newScanner(area.Path, area.Git)
@@ -307,39 +312,43 @@ func (n notes) end() Report {
 			continue
 		}
 		report.Findings = append(report.Findings, compare(area, scan, looked, n.Roots, n.Fix)...)
-		report.Partial = report.Partial || scan.Partial
-		for _, rel := range slices.Sorted(maps.Keys(scan.Files)) {
-			if area.Files[rel] != scan.Files[rel] && !area.Partial {
-				report.Files = append(report.Files, rel)
+		report.Partial = report.Partial || scan.Partial || scan.unlisted
+		for rel, is := range scan.Files {
+			was, known := area.Files[rel]
+			if _, guarded := scan.Nodes[rel]; guarded || was == is || !known && area.Partial {
+				continue
 			}
+			name, when := rel, soonest(rel)
+			if i > 0 {
+				name = filepath.Join(area.Path, rel)
+			}
+			if slices.ContainsFunc(area.Named, func(name string) bool { return below(name, rel) }) {
+				when = atOnce
+			}
+			changed[name] = when
 		}
-		for _, rel := range scan.wild {
+		for rel := range scan.odd {
 			report.Odd = append(report.Odd, scan.tame(rel, n.Fix))
 		}
 	}
-	slices.SortStableFunc(report.Files, func(a, b string) int { // what is the first to be run is the first to be named
-		switch {
-		case unasked(a) == unasked(b):
-			return 0
-		case unasked(a):
-			return -1
-		}
-		return 1
-	})
+	report.Files = inOrder(changed)
 	slices.SortFunc(report.Odd, func(a, b Finding) int { return strings.Compare(a.Path, b.Path) })
 	return report
 }
 
 // again looks at an area that was looked at before.
 func (s *scanner) again(before *Area) {
+	for _, dir := range before.Dirs {
+		s.known[dir] = true
+	}
 	s.repository()
-	for _, dir := range before.Dirs { // before anything else can use up what we are ready to look at
+	for _, dir := range before.Dirs {
 		if info, err := s.root.Stat(dir); err == nil && info.IsDir() {
 			s.gitDir(dir)
 		}
 	}
 	for _, name := range before.Named {
-		s.digestAll(name)
+		s.digestAll(name, 0)
 	}
 	if !s.Git {
 		s.tree()

@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -141,16 +142,13 @@ func TestNothingToSay(t *testing.T) {
 	w.git("sparse-checkout", "disable")
 	w.git("gc", "-q")
 	w.git("init", "-q", "inner")
-	w.git("clone", "-q", ".", "copy")
-	w.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", "./", "sub/one")
-	w.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "update", "--init", "--recursive")
-	// Only what git would push to on this computer is found fault with, since it would run that one's hooks.
-	want := []string{
-		".git/config: submodule.sub/one.url", ".git/modules/sub/one/config: remote.origin.url", ".git/modules/sub/one/config: branch.work.remote",
-		"copy/.git/config: remote.origin.url", "copy/.git/config: branch.work.remote",
-	}
-	if found := w.end(watch); !slices.Equal(found, want) {
-		t.Errorf("found fault with: %q", found)
+	const address = "https://example.org/x.git"
+	online := []string{"-c", "protocol.file.allow=always", "-c", "url." + w.root + ".insteadOf=" + address}
+	w.git(append(online, "clone", "-q", address, "copy")...)
+	w.git(append(online, "submodule", "--quiet", "add", address, "sub/one")...)
+	w.git(append(online, "submodule", "--quiet", "update", "--init", "--recursive")...)
+	if found := w.end(watch); len(found) > 0 {
+		t.Errorf("ordinary work is found fault with: %q", found)
 	}
 	w.git("-C", "sub/one", "status")
 }
@@ -217,7 +215,8 @@ func TestAnythingIsPutBack(t *testing.T) {
 		".git/hooks/pre-commit", ".git/hooks/post-merge", ".git/hooks/_/helper", ".git/hooks/_/more", ".git/hooks/_", ".git/hooks", ".git/config", ".git/config.worktree",
 		".git/info/attributes", ".git/info", ".git/commondir", ".git/gitdir", ".git/objects/info/alternates", ".git/worktrees/x/commondir", ".git/worktrees",
 		".git/modules/a/config", ".git/modules/a/b/hooks/x", ".git/modules", "inner/.git", "inner/.git/config", "deep/er/.git/hooks/x",
-		".git/COMMIT_EDITMSG", ".git/logs/HEAD", ".git/refs/tags/d", ".git/remotes/x", ".git/rebase-merge/strategy",
+		".git/COMMIT_EDITMSG", ".git/logs/refs", ".git/logs/HEAD", ".git/refs/tags/d", ".git/objects/pack",
+		".git/remotes/x", ".git/rebase-merge/strategy",
 	}
 	rapid.Check(t, func(rt *rapid.T) {
 		watch := w.begin(true)
@@ -270,6 +269,122 @@ func TestAnythingIsPutBack(t *testing.T) {
 	})
 	if entries, _ := os.ReadDir("/etc/hooks"); len(entries) > 0 {
 		t.Error("something was written through a link")
+	}
+}
+
+// Whoever pushes to a repository on the same computer runs its hooks.
+func TestNothingToPushTo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.git("config", "remote.backup.url", "../backup")
+	watch := w.begin(true)
+	w.git("init", "-q", "--bare", ".git/zz")
+	w.write(".git/zz/hooks/post-receive", "touch owned")
+	w.git("init", "-q", ".git/yy")
+	w.write(".git/yy/.git/hooks/post-receive", "touch owned")
+	for _, name := range []string{"head", "Objects/x", "REFS/x", "hooks/update"} { // a repository where file systems do not mind
+		w.write("case/"+name, "")
+	}
+	w.write(".git/remotes/old.sample", "URL: .git/zz\n")
+	w.write(".git/branches/older", ".git/zz\n")
+	w.git("config", "branch.main.remote", "./.git/zz")
+	w.git("config", "branch.main.pushRemote", "old.sample")
+	w.git("config", "remote.backup.mirror", "true")
+	w.git("config", "--add", "remote.backup.url", "./.git/zz")
+	want := []string{
+		".git/branches/older: added", ".git/config: branch.main.pushremote", ".git/config: branch.main.remote", ".git/config: remote.backup.mirror", ".git/config: remote.backup.url",
+		".git/remotes/old.sample: added", ".git/yy/.git/hooks/post-receive: added", ".git/zz/hooks/post-receive: added",
+		"case/hooks/update: added",
+	}
+	found := w.end(watch)
+	slices.Sort(found)
+	if diff := cmp.Diff(want, found); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// What was left half-way runs nothing of the session's when git goes on, and nothing else is lost.
+func TestHalfway(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	todo := ".git/rebase-merge/git-rebase-todo"
+	w.write(todo, "exec make test\npick 1 one\n")
+	w.write(".git/sequencer/opts", "[options]\n\tstrategy = mine\n")
+	w.write("inner/.git/rebase-merge/strategy", "mine\n")
+	w.git("init", "-q", "inner")
+	files := map[string]struct{ left, want string }{
+		todo:                               {"pick 2 exec\nexec make test\n x evil\nexec\tevil\nexec evil", "pick 2 exec\nexec make test\n"},
+		".git/rebase-apply/strategy":       {"../../evil\n", ""},
+		".git/sequencer/opts":              {"[options]\n\tedit = true\n\tstrategy = ../evil\n", "[options]\n\tedit = \"true\"\n\tstrategy = \"mine\"\n"},
+		"new/.git/rebase-merge/strategy":   {"ort\n", "ort\n"},
+		"new/.git/sequencer/opts":          {"[options]\nno-commit\n", "[options]\nno-commit\n"},
+		"broken/.git/sequencer/opts":       {"[options", ""},
+		"inner/.git/rebase-merge/strategy": {"", ""}, // it is over
+		"inner/.git/rebase-apply/strategy": {"recursive", "recursive"},
+	}
+	watch := w.begin(true)
+	w.git("init", "-q", "new")
+	w.git("init", "-q", "broken")
+	for name, file := range files {
+		if w.write(name, file.left); file.left == "" {
+			_ = os.Remove(w.path(name))
+		}
+	}
+	var want []string
+	for _, name := range []string{".git/rebase-apply/strategy", todo, ".git/sequencer/opts", "broken/.git/sequencer/opts"} {
+		want = append(want, name+": runs something when git goes on")
+	}
+	if diff := cmp.Diff(want, w.end(watch)); diff != "" {
+		t.Error(diff)
+	}
+	for name, file := range files {
+		if text, _ := os.ReadFile(w.path(name)); string(text) != file.want {
+			t.Errorf("%s is %q", name, text)
+		}
+	}
+}
+
+// Git on the host writes through the links that it finds in its data, and waits for pipes.
+func TestLinksInGitData(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.git("init", "-q", "--bare", "bare")
+	for name, target := range map[string]string{".git/annex": "../annex", ".git/rr-cache": "../cache"} {
+		if err := os.Symlink(target, w.path(name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := syscall.Mkfifo(w.path(".git/fifo"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	watch := w.begin(true)
+	mine := filepath.Join(w.store.Dir, "../mine")
+	var want []string
+	for _, name := range []string{
+		".git/COMMIT_EDITMSG", ".git/FETCH_HEAD", ".git/logs/HEAD", ".git/logs/refs/heads/d", ".git/modules/a/b/ORIG_HEAD", ".git/objects/00", ".git/objects/pack",
+		".git/rebase-merge", ".git/refs/tags/d", "bare/FETCH_HEAD", "inner/.git/MERGE_MSG",
+	} {
+		_ = os.RemoveAll(w.path(name))
+		if err := errors.Join(os.MkdirAll(filepath.Dir(w.path(name)), 0o755), os.Symlink(mine, w.path(name))); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, fmt.Sprintf("%s: added, a symbolic link to %q", name, mine))
+	}
+	if err := errors.Join(os.Remove(w.path(".git/fifo")), os.Remove(w.path(".git/annex")), os.Remove(w.path(".git/rr-cache")),
+		os.Symlink(mine, w.path(".git/rr-cache")), syscall.Mkfifo(w.path("inner/.git/HEAD"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	want = append(want, ".git/annex: removed", ".git/rr-cache: changed", "inner/.git/HEAD: added")
+	slices.Sort(want)
+	if diff := cmp.Diff(want, w.end(watch)); diff != "" {
+		t.Error(diff)
+	}
+	if target, err := os.Readlink(w.path(".git/rr-cache")); target != "../cache" {
+		t.Errorf("what was there leads to %q, %v", target, err)
+	}
+	w.git("commit", "-q", "--allow-empty", "-m", "two")
+	if _, err := os.Lstat(mine); err == nil {
+		t.Error("git wrote through a link")
 	}
 }
 
@@ -419,18 +534,125 @@ func TestNotesAreForTheUserOnly(t *testing.T) {
 
 func TestRunsByItself(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{
-		".envrc", "a/.envrc", ".vscode/tasks.json", ".vscode/settings.json", ".idea/x.xml", ".devcontainer/devcontainer.json", ".claude/settings.local.json", ".mcp.json",
-		"web/package.json", "Makefile", ".github/workflows/ci.yml", ".husky/pre-commit", ".pre-commit-config.yaml", "tests/conftest.py", ".tool-versions", "mise.toml",
+	for when, names := range map[occasion]string{
+		atOnce: `.envrc a/.envrc .vscode/tasks.json .vscode/settings.json .idea/x.xml .devcontainer/devcontainer.json .devcontainer.json .claude/settings.local.json
+			.mcp.json .tool-versions mise.toml .hg/hgrc .jj/repo .jj/repo/config.toml x.code-workspace .dir-locals.el .vimrc GEMINI.md CLAUDE.local.md .gemini/settings.json
+			.codex/config.toml a/.VSCode/tasks.json .claude/package.json`,
+		onCommand: `web/package.json Makefile .github/workflows/ci.yml .husky/pre-commit .pre-commit-config.yaml tests/conftest.py .gitlab-ci.yml .circleci/config.yml
+			lefthook.yaml rust-toolchain rust-toolchain.toml flake.nix .yarnrc eslint.config.mjs setup.py pyproject.toml Taskfile.yml .bazelrc`,
+		never: `main.go README.md .github/CODEOWNERS docs/Makefile.md .jj/repo/store/x hgrc docs/repo docs/repo/config.toml`,
 	} {
-		if !runsByItself(name) {
-			t.Errorf("%s is not listed", name)
+		for _, name := range strings.Fields(names) {
+			if got := runsByItself(name); got != when {
+				t.Errorf("%s: %v", name, got)
+			}
 		}
 	}
-	for _, name := range []string{"main.go", "README.md", ".github/CODEOWNERS", "docs/Makefile.md"} {
-		if runsByItself(name) {
-			t.Errorf("%s is listed", name)
+}
+
+// However many files a session changes, those that run the soonest are named first, be they reached by a link.
+func TestFilesThatRunByThemselves(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("docs/old/tasks.json", "")
+	w.write("build/real", "")
+	for name, target := range map[string]string{".idea": "docs", "Makefile": "build/real"} {
+		if err := os.Symlink(target, w.path(name)); err != nil {
+			t.Fatal(err)
 		}
+	}
+	watch := w.begin(true)
+	for i := range 12 {
+		w.write(fmt.Sprintf("!a/%d/Makefile", i), "")
+		w.write(fmt.Sprintf("!a/%d/.envrc", i), "")
+	}
+	w.write(".envrc", "")
+	w.write("docs/old/tasks.json", "evil")
+	w.write("build/real", "evil")
+	for name, target := range map[string]string{".claude": "docs", ".hg": "nowhere", ".github": "/etc", "docs/.vscode": ".."} {
+		if err := os.Symlink(target, w.path(name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	report, err := watch.End(t.Context())
+	if err != nil {
+		t.Error(err)
+	}
+	if report.Partial {
+		t.Error("it went in circles")
+	}
+	var near []string
+	for _, name := range report.Files {
+		if strings.Count(name, "/") == 0 {
+			near = append(near, name)
+		}
+	}
+	if want := []string{".claude", ".envrc", ".hg", ".github", "Makefile"}; !slices.Equal(near, want) {
+		t.Errorf("named: %q", near)
+	}
+	for _, name := range []string{".idea/old/tasks.json", ".claude/old/tasks.json"} {
+		if !slices.Contains(report.Files, name) {
+			t.Errorf("%s is not named", name)
+		}
+	}
+}
+
+// What git takes from the project is named, by whichever way it is led there.
+func TestWhatGitTakesFromTheProject(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.git("config", "core.hooksPath", "scripts")
+	w.git("config", "core.attributesFile", w.path("absolute"))
+	w.git("config", "include.path", "../included")
+	w.git("config", "extensions.worktreeConfig", "true")
+	w.git("config", "--worktree", "core.hooksPath", "more")
+	w.git("worktree", "add", "-q", "../wt")
+	w.write("included", "[include]\npath = again\npath = included\n")
+	if err := os.Symlink("../../pc.sh", w.path(".git/hooks/pre-commit")); err != nil {
+		t.Fatal(err)
+	}
+	watch := w.begin(true)
+	linked, _, err := w.store.Begin(t.Context(), Site{Root: w.path("../wt"), GitDirs: []string{w.path(".git")}, Main: w.root}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-linked.walked
+	for _, name := range []string{"absolute", "again", "included", "more/post-commit", "pc.sh", "unrelated", "../wt/scripts/pre-push"} {
+		w.write(name, "evil")
+	}
+	if err := errors.Join(os.Mkdir(w.path("scripts"), 0o755), os.Symlink("../unrelated", w.path("scripts/pre-push"))); err != nil {
+		t.Fatal(err)
+	}
+	report, err := linked.End(t.Context())
+	if want := []string{"scripts/pre-push"}; err != nil || !slices.Equal(report.Files, want) {
+		t.Errorf("of a linked working tree: %q, %v", report.Files, err)
+	}
+	report, err = watch.End(t.Context())
+	if diff := cmp.Diff([]string{"absolute", "again", "included", "pc.sh", "more/post-commit", "scripts/pre-push"}, report.Files); diff != "" || err != nil {
+		t.Error(diff, err)
+	}
+}
+
+// What is beyond the bounds is said to be there, and does not hide what was known.
+func TestTooManyFilesToList(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write(".husky/x", "")
+	watch := w.begin(true)
+	for i := range maxFiles + 1 {
+		if err := os.WriteFile(w.path(fmt.Sprint(".husky/", i)), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.write(".envrc", "")
+	report, err := watch.End(t.Context())
+	if err != nil || !report.Partial || report.Files[0] != ".envrc" {
+		t.Errorf("%v, partial %v, %q", err, report.Partial, report.Files[0])
+	}
+	watch = w.begin(true)
+	w.write("new/.git/hooks/post-commit", "x")
+	if found := w.end(watch); len(found) != 1 {
+		t.Errorf("found %q", found)
 	}
 }
 

@@ -40,7 +40,7 @@ var harmlessKeys = sync.OnceValue(func() *regexp.Regexp {
 
 // address is that of a repository on another computer, as git itself fetches it. In one on this computer, which may lie in the
 // project, git would run hooks; for others it would start a program that is not its own.
-var address = regexp.MustCompile(`^((https?|ssh|git|git\+ssh|ssh\+git)://[A-Za-z0-9\[]|([A-Za-z0-9._~+-]+@)?[A-Za-z0-9][A-Za-z0-9.-]*:([^:/]|/[^/]))`)
+var address = regexp.MustCompile(`^((https?|ssh|git|git\+ssh|ssh\+git)://[A-Za-z0-9\[]|([A-Za-z0-9._~+][A-Za-z0-9._~+-]*@)?[A-Za-z0-9][A-Za-z0-9.-]*:([^:/]|/[^/]))`)
 
 // judge says which entries of the configuration of a git directory are harmless, given all of it as it was and as it is. A
 // submodule's names its working tree, which has to lie in one of the roots.

@@ -17,7 +17,7 @@ import (
 // Finding is one thing in git's data that a session changed and that git, or who uses it, could be made to run.
 type Finding struct {
 	Path string // absolute
-	What string // added, changed, removed, or the key of a configuration
+	What string // added, changed, removed, what it does, or the key of a configuration
 	Err  error  // why it could not be put back
 }
 
@@ -25,7 +25,7 @@ type Finding struct {
 // link that leads out of the area, since all paths go through the scanner's root.
 // The git directories that are looked at, here or in another area, may be led to from elsewhere.
 func compare(before *Area, now *scanner, looked map[string]bool, roots []string, fix bool) []Finding {
-	c := &comparison{before: before, now: now, looked: looked, roots: roots, fix: fix}
+	c := &comparison{before: before, now: now, looked: looked, roots: roots, fix: fix, gone: map[string]bool{}}
 	paths := slices.Sorted(maps.Keys(before.Nodes))
 	for rel := range now.Nodes {
 		if _, known := before.Nodes[rel]; !known {
@@ -47,7 +47,8 @@ type comparison struct {
 	looked   map[string]bool
 	roots    []string
 	fix      bool
-	replaced []string // folders that were dealt with as a whole
+	replaced []string        // folders that were dealt with as a whole
+	gone     map[string]bool // what is no longer what it was: anything below was seen through a link
 	findings []Finding
 }
 
@@ -58,24 +59,33 @@ func (c *comparison) found(rel, what string, err error) {
 // below says whether a path is a folder or lies in it.
 func below(dir, rel string) bool { return dir == "." || rel == dir || strings.HasPrefix(rel, dir+"/") }
 
-// forget takes it that nothing is below a path any more: what was seen there was seen through a link that is gone.
-func (c *comparison) forget(rel string) {
-	maps.DeleteFunc(c.now.Nodes, func(name string, _ Node) bool { return name != rel && below(rel, name) })
+// there returns what stands at a path.
+func (c *comparison) there(rel string) (Node, bool) {
+	for dir := rel; dir != "."; {
+		if dir = path.Dir(dir); c.gone[dir] {
+			return Node{}, false
+		}
+	}
+	n, ok := c.now.Nodes[rel]
+	return n, ok
 }
 
 func (c *comparison) path(rel string) {
 	was, known := c.before.Nodes[rel]
-	is, there := c.now.Nodes[rel]
+	is, there := c.there(rel)
 	if known && there && was.same(is) || !known && !there {
 		return
 	}
 	switch base := path.Base(rel); {
 	case there && is.Kind == Many:
 		c.folder(rel)
+	case slices.ContainsFunc(halfway, func(name string) bool { return strings.HasSuffix(rel, "/"+name) || rel == name }):
+		if there {
+			c.goOn(rel, was, is)
+		}
 	case base == "config" || base == "config.worktree":
 		c.config(rel, was, is, known, there)
-	case base == "HEAD" && there && is.Kind == File: // another branch
-	case known && was.Odd && !there: // a file has come in its place, or nothing
+	case base == "HEAD" && there && is.Kind == File && slices.Contains(c.now.Dirs, path.Dir(rel)): // another branch
 	case !known && c.isPlain(rel, is):
 	case !known:
 		what := "added"
@@ -83,13 +93,13 @@ func (c *comparison) path(rel string) {
 			what = fmt.Sprintf("added, a symbolic link to %q", is.Text)
 		}
 		c.found(rel, what, c.mend(func() error {
-			c.forget(rel)
+			c.gone[rel] = true
 			return c.now.root.RemoveAll(rel)
 		}))
 	case !there && !c.stands(rel):
 		// The repository that it belonged to is gone, and with it whatever could run.
 	case !there:
-		if was.Kind == Many {
+		if was.Kind == Many || was.Kind == Other { // what nobody can make anew, nor misses
 			return
 		}
 		c.found(rel, "removed", c.mend(func() error { return c.put(rel, was) }))
@@ -119,10 +129,6 @@ func (c *comparison) isPlain(rel string, n Node) bool {
 		return worktree && text == "../.."
 	case base == "gitdir":
 		return worktree
-	case base == "strategy":
-		return slices.Contains([]string{"ort", "recursive", "resolve", "octopus", "ours", "subtree"}, text)
-	case base == "opts":
-		return !strings.Contains(strings.ToLower(text), "strategy")
 	case strings.EqualFold(base, ".git"):
 		target, ok := strings.CutPrefix(text, "gitdir: ")
 		if !ok {
@@ -153,7 +159,7 @@ func (c *comparison) stands(rel string) bool {
 // put makes a path what it was.
 func (c *comparison) put(rel string, was Node) error {
 	root := c.now.root
-	c.forget(rel)
+	c.gone[rel] = true
 	if info, err := root.Lstat(rel); err == nil && (info.IsDir() || was.Kind != File) {
 		if err := c.aside(rel); err != nil {
 			return err

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -18,12 +17,14 @@ import (
 
 // Bounds for what a guest may have left. What is beyond them is replaced as a whole or reported, never read.
 const (
-	maxText  = 4 << 20  // bytes of one file that are kept
-	maxTotal = 64 << 20 // bytes of all of them
-	maxList  = 2000     // entries of one folder in git's data
-	maxDirs  = 5000     // git directories
-	maxNodes = 100_000  // what is no file in git's data
-	maxDepth = 100      // folders in folders
+	maxText   = 4 << 20   // bytes of one file that are kept
+	maxTotal  = 64 << 20  // bytes of all of them
+	maxList   = 2000      // entries of one folder in git's data
+	maxDirs   = 5000      // git directories
+	maxDepth  = 100       // folders in folders
+	maxFiles  = 10_000    // files of each occasion on which they run by themselves
+	maxRead   = 256 << 20 // bytes of them that are read
+	maxFollow = 100_000   // entries of folders that a link leads to
 )
 
 // Kind is what stands at a path.
@@ -46,7 +47,6 @@ type Node struct {
 	Mode fs.FileMode `json:"mode,omitempty"` // permissions
 	Text []byte      `json:"text,omitempty"` // of a file, or the target of a link
 	Mark string      `json:"mark,omitempty"` // of a large file: changes with it
-	Odd  bool        `json:"odd,omitempty"`  // it is there where git has ordinary files: what it leads to, git would write to
 }
 
 func (n Node) same(m Node) bool {
@@ -59,7 +59,7 @@ type Area struct {
 	Git     bool              `json:"git"`     // the folder is a git directory itself, and no working tree
 	Dirs    []string          `json:"dirs"`    // git directories, relative to Path, the outer before the inner
 	Nodes   map[string]Node   `json:"nodes"`   // what matters in them, relative to Path
-	Named   []string          `json:"named"`   // files and folders of the working tree that configurations name
+	Named   []string          `json:"named"`   // what git takes from the project, because configurations or links say so
 	Files   map[string]string `json:"files"`   // what tools of the host run by themselves, with a digest
 	Partial bool              `json:"partial"` // not everything was looked at
 }
@@ -67,13 +67,20 @@ type Area struct {
 // scanner looks at an area. It follows no symbolic link out of it: everything goes through root.
 type scanner struct {
 	*Area
-	root  *os.Root
-	total int
-	seen  map[string]bool // git directories whose files have been noted
-	been  map[string]bool // and those that have been walked through
-	limit int             // how many entries may still be looked at
-	since time.Time       // when set, special files that are younger are noted
-	wild  []string        // those: devices, and programs that run as their owner or group
+	root     *os.Root
+	total    int
+	seen     map[string]bool  // git directories
+	known    map[string]bool  // those that are looked at however many there are
+	deep     bool             // in a git directory
+	limit    int              // entries that are still looked at
+	referred map[string]bool  // Named
+	outside  []string         // what configurations and links name that is not in the area
+	follow   int              // those behind links
+	listed   map[occasion]int // Files
+	read     int              // bytes of them
+	unlisted bool             // not all of Files is
+	since    time.Time        // when set, special files that are younger are noted
+	odd      map[string]bool  // those: devices, and programs that run as their owner or group
 }
 
 func newScanner(path string, git bool) (*scanner, error) {
@@ -82,14 +89,13 @@ func newScanner(path string, git bool) (*scanner, error) {
 		return nil, err
 	}
 	area := &Area{Path: path, Git: git, Nodes: map[string]Node{}, Files: map[string]string{}}
-	return &scanner{Area: area, root: root, seen: map[string]bool{}, been: map[string]bool{}, limit: maxTree}, nil
+	return &scanner{Area: area, root: root, seen: map[string]bool{}, known: map[string]bool{}, limit: maxTree, follow: maxFollow, referred: map[string]bool{}, listed: map[occasion]int{}, odd: map[string]bool{}}, nil
 }
 
 // repository looks at the git data of the area itself.
 func (s *scanner) repository() {
 	if s.Git {
 		s.gitDir(".")
-		s.data(".")
 	} else {
 		s.dotGit(".git")
 	}
@@ -102,9 +108,8 @@ func (s *scanner) dotGit(rel string) {
 	case err != nil:
 	case info.IsDir():
 		s.gitDir(rel)
-		s.data(rel)
 	default:
-		s.note(rel)
+		s.keep(rel)
 		if info, err := s.root.Stat(rel); err == nil && info.IsDir() {
 			s.gitDir(rel) // a link to another place in the area
 		}
@@ -112,43 +117,40 @@ func (s *scanner) dotGit(rel string) {
 }
 
 // guarded are the files of a git directory that decide what git runs, or where it looks for more.
-var guarded = []string{
-	"HEAD", "config", "config.worktree", "commondir", "gitdir", "info/attributes", "objects/info/alternates", "objects/info/http-alternates",
-	// what goes on when somebody says --continue
-	"rebase-merge/strategy", "rebase-merge/strategy_opts", "rebase-apply/strategy", "rebase-apply/strategy_opts", "sequencer/opts",
-}
+var guarded = []string{"HEAD", "config", "config.worktree", "commondir", "gitdir", "info/attributes", "objects/info/alternates", "objects/info/http-alternates"}
 
-// addresses are folders whose files name repositories, as git's configuration does today.
-var addresses = []string{"remotes", "branches"}
-
-// gitDir looks at a git directory and those in it: of worktrees and of submodules.
+// gitDir looks at a git directory and those in it: of worktrees, of submodules, and any other.
 func (s *scanner) gitDir(rel string) {
 	if s.seen[rel] {
 		return
 	}
-	if len(s.Dirs) >= maxDirs || strings.Count(rel, "/") > maxDepth {
+	if !s.known[rel] && (len(s.Dirs) >= maxDirs || strings.Count(rel, "/") > maxDepth) {
 		s.Partial = true
 		return
 	}
 	s.seen[rel] = true
 	s.Dirs = append(s.Dirs, rel)
+	if !s.deep {
+		s.deep = true
+		defer func() { s.deep = false }()
+		defer s.data(rel)
+	}
 	for _, folder := range []string{"hooks", "info", "objects/info", "modules", "worktrees"} {
 		if info, err := s.root.Lstat(path.Join(rel, folder)); err == nil && !info.IsDir() {
-			s.note(path.Join(rel, folder))
+			s.keep(path.Join(rel, folder))
 		}
 	}
-	for _, name := range guarded {
+	for _, name := range slices.Concat(guarded, halfway) {
 		s.note(path.Join(rel, name))
 	}
-	if s.since.IsZero() {
-		s.named(rel)
-	}
-	s.digest(s.root, path.Join(rel, "rebase-merge/git-rebase-todo"), path.Join(rel, "rebase-merge/git-rebase-todo"))
 	s.hooks(path.Join(rel, "hooks"), 0)
-	for _, folder := range addresses {
+	for _, folder := range []string{"remotes", "branches"} { // where git kept addresses long ago, and still looks
 		for _, e := range s.list(path.Join(rel, folder)) {
 			s.note(path.Join(rel, folder, e.Name()))
 		}
+	}
+	if s.since.IsZero() {
+		s.named(rel)
 	}
 	for _, e := range s.list(path.Join(rel, "worktrees")) {
 		if e.IsDir() {
@@ -158,40 +160,30 @@ func (s *scanner) gitDir(rel string) {
 	s.modules(path.Join(rel, "modules"), 0)
 }
 
-// named finds what the configuration of a git directory names and a guest can write to, as it is a part of the project: a
-// session may change that, and the user should know.
-func (s *scanner) named(rel string) {
-	entries, err := parseConfig(s.Nodes[path.Join(rel, "config")].Text)
+// digestAll digests a file, or the files of a folder, also where a link leads to it. Links in it to other folders are not
+// followed, so that nothing goes in circles.
+func (s *scanner) digestAll(rel string, depth int) {
+	info, err := s.root.Lstat(rel)
 	if err != nil {
 		return
 	}
-	for _, e := range entries {
-		from := path.Dir(rel) // the working tree
-		switch e.pattern() {
-		case "include.path", "includeif.*.path":
-			from = rel
-		case "core.hookspath", "core.attributesfile":
-		default:
-			continue
-		}
-		name := path.Join(from, e.value)
-		if e.value != "" && !path.IsAbs(e.value) && filepath.IsLocal(name) {
-			s.Named = append(s.Named, name)
-			s.digestAll(name)
+	if !info.IsDir() {
+		if s.digest(rel); depth > 0 {
+			return
 		}
 	}
-}
-
-// digestAll digests a file, or the files of a folder.
-func (s *scanner) digestAll(name string) {
-	if info, err := s.root.Stat(name); err == nil && !info.IsDir() {
-		s.digest(s.root, name, name)
+	f, err := s.root.OpenFile(rel, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return // it is no folder
+	}
+	defer f.Close()
+	names, _ := f.Readdirnames(s.follow + 1)
+	if s.follow -= len(names); s.follow < 0 || depth > maxDepth {
+		s.follow, s.unlisted = max(s.follow, 0), true
 		return
 	}
-	for _, e := range s.list(name) {
-		if e.Type().IsRegular() {
-			s.digest(s.root, path.Join(name, e.Name()), path.Join(name, e.Name()))
-		}
+	for _, name := range names {
+		s.digestAll(path.Join(rel, name), depth+1)
 	}
 }
 
@@ -252,8 +244,15 @@ func (s *scanner) list(rel string) []fs.DirEntry {
 	return entries
 }
 
-// note keeps what stands at a path.
+// note keeps what stands at a path, and where the file is that a link stands for.
 func (s *scanner) note(rel string) {
+	if s.keep(rel); s.Nodes[rel].Kind == Link && s.since.IsZero() {
+		s.refer(path.Dir(rel), string(s.Nodes[rel].Text))
+	}
+}
+
+// keep keeps what stands at a path.
+func (s *scanner) keep(rel string) {
 	if n, ok := s.look(rel); ok {
 		s.Nodes[rel] = n
 	}
@@ -274,7 +273,7 @@ func (s *scanner) look(rel string) (Node, bool) {
 	case mode.IsRegular():
 		n.Kind, n.Mode = File, mode.Perm()
 		if info.Size() <= maxText && s.total < maxTotal {
-			if n.Text, err = readAll(s.root, rel); err == nil {
+			if n.Text, err = readAll(s.root, rel, syscall.O_NOFOLLOW); err == nil {
 				s.total += len(n.Text)
 				return n, true
 			}
@@ -287,8 +286,8 @@ func (s *scanner) look(rel string) (Node, bool) {
 var errLarge = errors.New("too large")
 
 // readAll reads a file of at most maxText bytes that can be swapped for something else at any time.
-func readAll(root *os.Root, rel string) ([]byte, error) {
-	f, err := root.OpenFile(rel, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY|syscall.O_NOFOLLOW, 0)
+func readAll(root *os.Root, rel string, flag int) ([]byte, error) {
+	f, err := root.OpenFile(rel, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY|flag, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -313,17 +312,11 @@ func mark(info fs.FileInfo) string {
 }
 
 // tree walks through a working tree: for the repositories in it, and for what tools of the host run by themselves.
-func (s *scanner) tree() {
-	s.walk(s.root, ".", 0, work)
-}
+func (s *scanner) tree() { s.walk(s.root, ".", 0, work) }
 
-// data walks through git's data, which consists of files and folders, for everything else: git follows a link when it writes,
-// wherever that leads.
+// data walks through all of a git directory: for links, where git would write to a file of the user's, for pipes, where it
+// would wait, and for repositories that hide there.
 func (s *scanner) data(rel string) {
-	if s.been[rel] {
-		return
-	}
-	s.been[rel] = true
 	if dir, err := s.root.OpenRoot(rel); err == nil {
 		defer dir.Close()
 		s.walk(dir, rel, 0, gitData)
@@ -364,15 +357,22 @@ func (s *scanner) walk(dir *os.Root, rel string, depth int, on ground) {
 				s.Partial = true
 				return
 			}
-			name := path.Join(rel, e.Name())
-			for _, part := range []string{"HEAD", "objects", "refs", "commondir"} {
-				has[part] = has[part] || strings.EqualFold(e.Name(), part) // on some file systems .GIT is .git
+			name, below := path.Join(rel, e.Name()), on
+			lower := strings.ToLower(e.Name()) // on some file systems .GIT is the same
+			switch lower {
+			case "head", "objects", "refs", "commondir":
+				has[lower] = true
 			}
-			switch {
-			case on != gitData && strings.EqualFold(e.Name(), ".git"):
-				s.dotGit(name)
-			case e.IsDir():
-				below := on
+			if on != gitData && lower == ".git" {
+				if s.dotGit(name); e.IsDir() {
+					continue
+				}
+			}
+			if on == gitData && !e.IsDir() && !e.Type().IsRegular() {
+				s.keep(name)
+				continue
+			}
+			if e.IsDir() {
 				if on == work && slices.Contains(installed, e.Name()) {
 					below = foreign
 				}
@@ -380,39 +380,25 @@ func (s *scanner) walk(dir *os.Root, rel string, depth int, on ground) {
 					s.walk(sub, name, depth+1, below)
 					sub.Close()
 				}
-			case on == gitData && !e.Type().IsRegular():
-				s.odd(name)
-			default:
-				s.special(e, name)
-				if on == work && (runsByItself(name) || slices.Contains(toolFolders, e.Name())) {
-					s.digest(dir, e.Name(), name)
-				}
+				continue
+			}
+			s.special(e, name)
+			switch {
+			case on != work:
+			case e.Type()&fs.ModeSymlink != 0 && holds(name) != never:
+				s.digestAll(name, 0)
+			case runsByItself(name) != never:
+				s.digest(name)
 			}
 		}
 	}
-	if on != gitData && has["HEAD"] && (has["objects"] && has["refs"] || has["commondir"]) {
+	if has["head"] && (has["objects"] && has["refs"] || has["commondir"]) {
 		s.gitDir(rel) // a bare repository: git takes it for one when somebody is in it
-		s.data(rel)
 	}
 }
 
 // installed are folders full of other people's projects, whose files nobody can look at one by one.
 var installed = []string{"node_modules", "vendor", ".venv", "venv", "site-packages", "target"}
-
-// odd notes something in git's data that is no file, unless it is noted as something that matters in itself.
-func (s *scanner) odd(rel string) {
-	if _, noted := s.Nodes[rel]; noted {
-		return
-	}
-	if len(s.Nodes) > maxNodes {
-		s.Partial = true
-		return
-	}
-	if n, ok := s.look(rel); ok {
-		n.Odd = true
-		s.Nodes[rel] = n
-	}
-}
 
 // special notes devices and programs that run as their owner.
 func (s *scanner) special(e fs.DirEntry, rel string) {
@@ -425,65 +411,32 @@ func (s *scanner) special(e fs.DirEntry, rel string) {
 	}
 	mode := info.Mode()
 	if st, ok := info.Sys().(*syscall.Stat_t); ok && mode&(fs.ModeSetuid|fs.ModeSetgid|fs.ModeDevice) != 0 && !changeTime(st).Before(s.since) {
-		s.wild = append(s.wild, rel)
+		s.odd[rel] = true
 	}
 }
 
-func (s *scanner) digest(dir *os.Root, name, rel string) {
-	if len(s.Files) >= maxList {
-		s.Partial = true
+// digest notes what a file is that runs by itself, and what a link leads to.
+func (s *scanner) digest(rel string) {
+	when := soonest(rel)
+	if s.listed[when]++; s.listed[when] > maxFiles {
+		s.unlisted = true
 		return
 	}
-	text, err := readAll(dir, name)
+	info, err := s.root.Lstat(rel)
 	if err != nil {
-		info, err := dir.Lstat(name)
-		if err != nil {
-			return
-		}
-		if target, err := dir.Readlink(name); err == nil {
-			s.Files[rel] = "link " + target
-		} else {
-			s.Files[rel] = mark(info)
-		}
 		return
 	}
-	sum := sha256.Sum256(text)
-	s.Files[rel] = hex.EncodeToString(sum[:8])
-}
-
-// toolFolders hold what tools are told to run.
-var toolFolders = []string{
-	".vscode", ".idea", ".fleet", ".zed", ".cursor", ".devcontainer", ".husky", ".githooks", ".claude", ".gemini", ".codex", ".cargo", ".mvn",
-	".mise", ".circleci", ".jj",
-}
-
-// runsByItself says whether some tool of a host runs what a file of this name says, or is told by it what to run, without
-// having been told to look at it.
-func runsByItself(rel string) bool {
-	base := path.Base(rel)
-	switch base {
-	case ".envrc", ".mise.toml", "mise.toml", ".tool-versions", ".rtx.toml", ".npmrc", ".yarnrc", ".yarnrc.yml", ".pnpmfile.cjs", ".mcp.json",
-		"package.json", "Makefile", "makefile", "GNUmakefile", "justfile", "Justfile", ".justfile", "Rakefile", "Taskfile.yml", "conftest.py",
-		"sitecustomize.py", "pyvenv.cfg", "setup.py", "pyproject.toml", "build.rs", "rust-toolchain", "rust-toolchain.toml", "flake.nix", ".bazelrc",
-		".pre-commit-config.yaml", "lefthook.yml", "lefthook.yaml", ".lefthook.yml", ".exrc", ".vimrc", ".nvimrc", ".nvim.lua", ".dir-locals.el",
-		".gdbinit", ".lldbinit", ".devcontainer.json", ".gitlab-ci.yml", "CLAUDE.md", "CLAUDE.local.md", "AGENTS.md", "GEMINI.md",
-		".gitattributes", ".gitmodules", ".gitconfig", "git-rebase-todo":
-		return true
+	is, link := mark(info), ""
+	if info.Mode()&fs.ModeSymlink != 0 {
+		target, _ := s.root.Readlink(rel)
+		is, link = "", "link "+target
 	}
-	folders := strings.Split(path.Dir(rel), "/")
-	return strings.HasSuffix(base, ".code-workspace") || strings.HasPrefix(base, "eslint.config.") ||
-		base == "hgrc" && slices.Contains(folders, ".hg") ||
-		slices.ContainsFunc(folders, func(f string) bool { return slices.Contains(toolFolders, f) }) ||
-		slices.Contains(folders, ".github") && (slices.Contains(folders, "workflows") || slices.Contains(folders, "actions"))
-}
-
-// unasked says whether a tool runs what a file says as soon as somebody opens the project or goes there.
-func unasked(rel string) bool {
-	switch path.Base(rel) {
-	case ".envrc", ".mise.toml", "mise.toml", ".mcp.json", ".exrc", ".vimrc", ".nvimrc", ".nvim.lua", ".dir-locals.el", "hgrc":
-		return true
+	if s.read >= maxRead {
+		s.unlisted = true
+	} else if text, err := readAll(s.root, rel, 0); err == nil {
+		s.read += len(text)
+		sum := sha256.Sum256(text)
+		is = hex.EncodeToString(sum[:8])
 	}
-	return slices.ContainsFunc(strings.Split(rel, "/"), func(f string) bool {
-		return slices.Contains([]string{".vscode", ".idea", ".fleet", ".zed", ".cursor", ".devcontainer", ".claude", ".gemini", ".codex"}, f)
-	})
+	s.Files[rel] = link + is
 }
