@@ -172,10 +172,8 @@ func inherit(area *Area, active []notes) {
 
 // End compares the repository with what it was before the session and puts it right.
 func (w *Watch) End(ctx context.Context) (Report, error) {
-	<-w.walked
-	gate, err := w.store.Locks.Lock(ctx, "guard", state.Exclusive)
+	gate, err := w.gate(ctx)
 	if err != nil {
-		w.lock.Unlock() // for the next command to see to it
 		return Report{}, err
 	}
 	defer gate.Unlock()
@@ -184,10 +182,8 @@ func (w *Watch) End(ctx context.Context) (Report, error) {
 
 // Yield is End, unless somebody else still watches the same place who has begun earlier, and so knows better how it was.
 func (w *Watch) Yield(ctx context.Context) (Report, error) {
-	<-w.walked
-	gate, err := w.store.Locks.Lock(ctx, "guard", state.Exclusive)
+	gate, err := w.gate(ctx)
 	if err != nil {
-		w.lock.Unlock()
 		return Report{}, err
 	}
 	defer gate.Unlock()
@@ -203,6 +199,16 @@ func (w *Watch) Yield(ctx context.Context) (Report, error) {
 		}
 	}
 	return w.end()
+}
+
+// gate lets one at a time compare and put back. Whoever does not get it leaves the notes for the next command to see to.
+func (w *Watch) gate(ctx context.Context) (*state.Lock, error) {
+	<-w.walked
+	gate, err := w.store.Locks.Lock(ctx, "guard", state.Exclusive)
+	if err != nil {
+		w.lock.Unlock()
+	}
+	return gate, err
 }
 
 // end has the gate.
