@@ -50,51 +50,64 @@ func (a *app) agentCommand() *cobra.Command {
 	}
 }
 
+// prepared is a session that could begin.
+type prepared struct {
+	project *project.Project
+	cfg     *config.Config
+	asked   *trust.Review
+	store   template.Store
+	spec    session.Spec
+	tell    func(code int) // what there is to tell at its end
+}
+
+// prepare looks at all that a session depends on before it has a VM. It runs what command makes of the configuration.
+func (a *app) prepare(ctx context.Context, command func(*config.Config) guest.Session) (s prepared, err error) {
+	if s.project, s.cfg, err = a.here(ctx); err != nil {
+		return s, err
+	}
+	if s.asked, err = a.agreed(ctx, s.project, s.cfg); err != nil {
+		return s, err
+	}
+	var named []string
+	if s.spec, named, err = a.sessionSpec(s.project, s.cfg, s.asked, command(s.cfg)); err != nil {
+		return s, err
+	}
+	if err = a.lendAgents(ctx, s.project, s.cfg, &s.spec); err != nil {
+		return s, err
+	}
+	if s.store, err = a.machines(ctx, s.cfg, named...); err != nil {
+		return s, err
+	}
+	s.tell, err = a.addUser(ctx, s.store, s.project, s.cfg, &s.spec)
+	return s, err
+}
+
 // runSession runs what command makes of the configuration in a VM of this project.
 func (a *app) runSession(ctx context.Context, command func(*config.Config) guest.Session) error {
-	p, cfg, err := a.here(ctx)
-	if err != nil {
-		return err
-	}
-	asked, err := a.agreed(ctx, p, cfg)
-	if err != nil {
-		return err
-	}
-	spec, named, err := a.sessionSpec(p, cfg, asked, command(cfg))
-	if err != nil {
-		return err
-	}
-	if err := a.lendAgents(ctx, p, cfg, &spec); err != nil {
-		return err
-	}
-	store, err := a.machines(ctx, cfg, named...)
-	if err != nil {
-		return err
-	}
-	tell, err := a.addUser(ctx, store, p, cfg, &spec)
+	s, err := a.prepare(ctx, command)
 	if err != nil {
 		return err
 	}
 	if err := a.needSpace(sessionGB); err != nil {
 		return err
 	}
-	if err := a.ensureTemplate(ctx, store, p, cfg, asked); err != nil {
+	if err := a.ensureTemplate(ctx, s.store, s.project, s.cfg, s.asked); err != nil {
 		return err
 	}
-	guarded, err := a.guardGit(ctx, p, cfg)
+	guarded, err := a.guardGit(ctx, s.project, s.cfg)
 	if err != nil {
 		return err
 	}
 	defer guarded()
-	account := a.account(ctx, p, &spec)
+	account := a.account(ctx, s.project, &s.spec)
 	defer account.close()
 	giveBack := keepTerminal(a.Stdin)
-	defer a.mindUpdates(ctx, cfg)()
-	runner := a.runner(store, cfg)
-	code, err := runner.Run(ctx, spec)
+	defer a.mindUpdates(ctx, s.cfg, &s.spec)()
+	runner := a.runner(s.store, s.cfg)
+	code, err := runner.Run(ctx, s.spec)
 	giveBack()
-	tell(code)
-	account.tell(ctx, err != nil && spec.TTY)
+	s.tell(code)
+	account.tell(ctx, err != nil && s.spec.TTY)
 	if err != nil {
 		return err
 	}

@@ -9,9 +9,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
+	"sync"
 	"syscall"
 	"time"
 
+	"github.com/creack/pty"
 	"github.com/spf13/cobra"
 
 	"github.com/themouette/claude-vm/internal/config"
@@ -20,7 +24,6 @@ import (
 	"github.com/themouette/claude-vm/internal/proc"
 	"github.com/themouette/claude-vm/internal/session"
 	"github.com/themouette/claude-vm/internal/template"
-	"github.com/themouette/claude-vm/internal/trust"
 )
 
 func (a *app) benchCommand() *cobra.Command {
@@ -34,7 +37,9 @@ func (a *app) benchCommand() *cobra.Command {
 VM that boots and in one that has waited, with and without a terminal. For
 comparison the plain sequence is measured too: limactl clone, start, shell, stop
 and delete on an instance that Lima made of an image in its ordinary way. All
-figures are medians. "Own time" is the processor time of claude-vm itself.`,
+figures are medians. "Own time" is the processor time of claude-vm itself.
+A session is measured from where claude-vm begins its work; to start the program
+takes as long as --version, which has a row of its own.`,
 		Example: "  claude-vm bench\n  claude-vm bench --runs 5 --plain-runs 0",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -88,34 +93,19 @@ func (a *app) bench(ctx context.Context, runs, plainRuns uint, plainImage string
 	if err := a.ensureTemplate(ctx, store, p, cfg, asked); err != nil {
 		return err
 	}
-	guarded, err := a.guardGit(ctx, p, cfg)
-	if err != nil {
-		return err
-	}
-	defer guarded()
 	if mounts {
 		return a.benchMounts(ctx, store, p, cfg, asked)
 	}
 	if err := a.benchCommands(ctx, runs); err != nil {
 		return err
 	}
-	runner := a.runner(store, cfg)
 	defer a.discardSpares(context.WithoutCancel(ctx), store, func(name string) bool { return name == p.TemplateName() })
 	var all []series
 	var bytes int64
-	for _, kind := range []struct {
-		name       string
-		spare, tty bool
-	}{
-		{"cold", false, false}, {"cold, terminal", false, true}, {"spare", true, false}, {"spare, terminal", true, true},
-	} {
-		runner.Standby.Count = 0
-		if kind.spare {
-			runner.Standby.Count = 1
-		}
+	for _, kind := range []sessionKind{{"cold", 0, false}, {"cold, terminal", 0, true}, {"spare", 1, false}, {"spare, terminal", 1, true}} {
 		one := series{name: kind.name}
 		for range runs {
-			s, size, err := a.benchSession(ctx, runner, cfg, asked, kind.tty)
+			s, size, err := a.benchSession(ctx, store, kind)
 			if errors.Is(err, session.ErrNoRoom) {
 				a.ui.Info("no more runs of %q: %v", kind.name, err)
 				break
@@ -202,8 +192,17 @@ func (a *app) benchCommands(ctx context.Context, runs uint) error {
 	return a.table([]string{"COMMAND", "RUNS", "TIME"}, "", rows)
 }
 
-// firstByte notes when something is written for the first time.
+// benched is what runs in a VM that is measured. What it prints begins with answer and has no more bytes than maxAnswer.
+var benched = []string{"uname", "-a"}
+
+const (
+	answer    = "Linux "
+	maxAnswer = 1 << 10
+)
+
+// firstByte keeps what is written, and notes when that began.
 type firstByte struct {
+	proc.Limited
 	at    time.Time
 	first func() // if not nil, called then
 }
@@ -215,48 +214,104 @@ func (w *firstByte) Write(p []byte) (int, error) {
 			w.first()
 		}
 	}
-	return len(p), nil
+	return w.Limited.Write(p)
 }
 
-// benchSession measures a session. If the runner keeps spares it waits for one first.
-func (a *app) benchSession(ctx context.Context, runner session.Runner, cfg *config.Config, asked *trust.Review, tty bool) (sample, int64, error) {
-	prepare := func() (spec session.Spec, err error) { // what a start does before it has a VM
-		p, err := a.project(ctx)
-		if err != nil {
-			return spec, err
-		}
-		spec, _, err = a.sessionSpec(p, cfg, asked, guest.Session{Mode: guest.Exec, Command: []string{"uname", "-a"}})
+// check says whether what was written is the answer.
+func (w *firstByte) check() error {
+	if !strings.HasPrefix(w.String(), answer) {
+		return fmt.Errorf("the guest's command printed %q", w.String())
+	}
+	return nil
+}
+
+// sessionKind is one way to have a session.
+type sessionKind struct {
+	name   string
+	spares int // 1: it gets a VM that has waited
+	tty    bool
+}
+
+// benchSession measures all that the command shell does, but for the start of its process and of what comes next. A VM that has
+// waited is awaited first.
+func (a *app) benchSession(ctx context.Context, store template.Store, kind sessionKind) (s sample, size int64, err error) {
+	shell := *a
+	shell.Env = append(slices.Clone(a.Env), "CLAUDE_VM_STANDBY_COUNT="+strconv.Itoa(kind.spares),
+		"CLAUDE_VM_VM_ACCEL="+string(store.Lima.Accel)) // which is chosen, and said, already
+	command := func(*config.Config) guest.Session { return guest.Session{Mode: guest.Exec, Command: benched} }
+	if kind.spares > 0 {
+		p, err := shell.prepare(ctx, command)
 		if err == nil {
-			_, err = a.addUser(ctx, runner.Store, p, cfg, &spec)
+			err = a.awaitSpare(ctx, shell.runner(p.store, p.cfg), p.spec.Shape)
 		}
-		return spec, err
+		if err != nil {
+			return s, 0, err
+		}
 	}
-	spec, err := prepare()
-	if err == nil && runner.Standby.Count > 0 {
-		err = a.awaitSpare(ctx, runner, spec.Shape)
-	}
+	var used template.Entry
+	shell.noNext = true // it would boot beside what is measured next
+	out := firstByte{Limited: proc.Limited{Most: maxAnswer}, first: func() { used, size = ownSession(store) }}
+	heard, err := shell.redirect(kind.tty, &out)
 	if err != nil {
-		return sample{}, 0, err
+		return s, 0, err
 	}
-	runner.Standby.Spawn = func([]byte) error { return nil } // what comes next is not measured
-	begin, used := time.Now(), processorTime()
-	if spec, err = prepare(); err != nil {
-		return sample{}, 0, err
-	}
-	var out firstByte
-	var size int64
-	spec.TTY, spec.Stdin, spec.Stderr = tty, nil, io.Discard
-	spec.Stdout = &out
-	out.first = func() { size = sessionSize(runner.Store) }
-	code, err := runner.Run(ctx, spec)
+	begin, busy := time.Now(), processorTime()
+	err = shell.runSession(ctx, command)
 	end := time.Now()
+	busy = processorTime() - busy
+	heard()
+	if err == nil {
+		err = out.check()
+	}
+	if waited := template.KindOf(used.Name) == template.Spare; err == nil && waited != (kind.spares > 0) {
+		err = fmt.Errorf("%q was measured with the VM %s", kind.name, used.Name)
+	}
+	return sample{out.at.Sub(begin), end.Sub(out.at), busy}, size, err
+}
+
+// redirect gives the program other streams, which are terminals or not. What is said to people goes on to ours, but nothing that
+// was drawn for a terminal to what is none. Once its work is done, heard returns when all of the output has been written to out.
+func (a *app) redirect(tty bool, out io.Writer) (heard func(), err error) {
+	var files []*os.File
+	var readers sync.WaitGroup
+	heard = func() {
+		for _, file := range files {
+			file.Close()
+		}
+		readers.Wait()
+	}
+	open := os.Pipe
+	if tty {
+		open = pty.Open
+	}
+	channel := func(to io.Writer) *os.File {
+		read, write, openErr := open()
+		if openErr != nil {
+			err = openErr
+			return nil
+		}
+		files = append(files, write)
+		readers.Go(func() {
+			defer read.Close()
+			_, _ = io.Copy(to, read) // on Linux a terminal ends with an error
+		})
+		return write
+	}
+	said := io.Writer(io.Discard)
+	if !tty || isTerminal(a.Stderr) {
+		said = a.Stderr
+	}
+	a.Stdout, a.Stderr = channel(out), channel(said)
+	if a.Stdin = a.Stdout; !tty && err == nil {
+		a.Stdin, err = os.Open(os.DevNull)
+		files = append(files, a.Stdin)
+	}
 	if err != nil {
-		return sample{}, 0, err
+		heard()
+		return nil, err
 	}
-	if code != 0 || out.at.IsZero() {
-		return sample{}, 0, fmt.Errorf("the guest's command ended with code %d", code)
-	}
-	return sample{out.at.Sub(begin), end.Sub(out.at), processorTime() - used}, size, nil
+	a.openUI()
+	return heard, nil
 }
 
 // awaitSpare has a spare made and waits until it is ready, or until it is clear that there is no room for one.
@@ -295,15 +350,15 @@ func processorTime() time.Duration {
 	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
-// sessionSize returns the bytes of the only session of this process, without Lima's seed disk.
-func sessionSize(store template.Store) int64 {
+// ownSession returns the only session of this process, and the bytes that it has on the disk without Lima's seed disk.
+func ownSession(store template.Store) (template.Entry, int64) {
 	entries, _ := store.List(template.Session)
 	for _, e := range entries {
 		if e.PID == os.Getpid() {
-			return lima.Size(store.Lima.Dir(e.Name)) - lima.Size(store.Lima.Dir(e.Name)+"/cidata.iso")
+			return e, lima.Size(store.Lima.Dir(e.Name)) - lima.Size(store.Lima.Dir(e.Name)+"/cidata.iso")
 		}
 	}
-	return 0
+	return template.Entry{}, 0
 }
 
 // benchPlain measures what Lima does by itself.
@@ -323,11 +378,12 @@ func (a *app) benchPlain(ctx context.Context, store template.Store, name, image 
 		for range runs {
 			step := a.ui.Step("the plain sequence")
 			begin := time.Now()
-			var out firstByte
+			out := firstByte{Limited: proc.Limited{Most: maxAnswer}}
 			steps := []func() error{
 				func() error { return store.Lima.Clone(ctx, original, clone) },
 				func() error { return store.Lima.StartPlain(ctx, clone) },
-				func() error { return store.Lima.ShellPlain(ctx, clone, &out, "uname", "-a") },
+				func() error { return store.Lima.ShellPlain(ctx, clone, &out, benched...) },
+				out.check,
 				func() error { return store.Lima.StopPlain(ctx, clone) },
 				func() error { return store.Lima.Delete(ctx, clone) },
 			}

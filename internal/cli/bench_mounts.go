@@ -28,6 +28,11 @@ const (
 
 // benchMounts measures each way to share a folder that this host and the guest may have.
 func (a *app) benchMounts(ctx context.Context, store template.Store, p *project.Project, cfg *config.Config, asked *trust.Review) error {
+	guarded, err := a.guardGit(ctx, p, cfg)
+	if err != nil {
+		return err
+	}
+	defer guarded()
 	record, lock, err := store.Find(ctx, p.TemplateName())
 	if err != nil {
 		return err

@@ -32,12 +32,7 @@ type account struct {
 // account begins to note how the project is, if somebody is going to read what became of it in a session.
 func (a *app) account(ctx context.Context, p *project.Project, spec *session.Spec) *account {
 	c := &account{a: a, begun: time.Now(), cancel: func() {}, remove: func() {}, noted: make(chan struct{})}
-	arrived := spec.Arrived
-	spec.Arrived = func(ctx context.Context, exec session.Exec) error {
-		err := arrived(ctx, exec)
-		c.ready = err == nil
-		return err
-	}
+	spec.WhenArrived(func() { c.ready = true })
 	if !isTerminal(a.Stderr) || a.flags.quiet {
 		close(c.noted)
 		return c

@@ -25,6 +25,8 @@ type app struct {
 	ui    *ui.UI
 	http  *http.Client
 	flags globalFlags
+
+	noNext bool // nothing is prepared for the next session
 }
 
 // globalFlags are understood before and after the name of every command.

@@ -107,6 +107,9 @@ func (a *app) examine(ctx context.Context) (findings []finding, firstErr error) 
 		err = a.needSpace(buildGB)
 	}
 	report("disk space", fmt.Sprintf("%s free in %s", ui.Size(free), a.state()), err)
+	if !client.Clones() {
+		warn("clones", fmt.Sprintf("the file system of %s cannot clone files", a.state()), "each start copies a whole disk; with CLAUDE_VM_HOME on APFS it copies nothing")
+	}
 	if cfg != nil && client.Limactl != "" {
 		_, err = client.Images(ctx, cfg.VM.Image)
 		report("image", cfg.VM.Image, err)

@@ -54,7 +54,12 @@ func (a *app) keepSpareCommand() *cobra.Command {
 func (a *app) runner(store template.Store, cfg *config.Config) session.Runner {
 	return session.Runner{Store: store, UI: a.ui, Standby: session.Standby{
 		Count: standbyCount(cfg, store.Lima.Accel), TTL: cfg.Standby.TTL, MemoryGB: cfg.Standby.MemoryGB,
-		Spawn: func(order []byte) error { return a.spawnKeeper(order, guardMode+"="+cfg.Guard.Git) },
+		Spawn: func(order []byte) error {
+			if a.noNext {
+				return nil
+			}
+			return a.spawnKeeper(order, guardMode+"="+cfg.Guard.Git)
+		},
 	}}
 }
 

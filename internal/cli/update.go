@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,6 +17,7 @@ import (
 	"github.com/themouette/claude-vm/internal/config"
 	"github.com/themouette/claude-vm/internal/proc"
 	"github.com/themouette/claude-vm/internal/selfupdate"
+	"github.com/themouette/claude-vm/internal/session"
 	"github.com/themouette/claude-vm/internal/state"
 )
 
@@ -207,9 +209,9 @@ type releaseNews struct {
 
 const day = 24 * time.Hour
 
-// mindUpdates says, once a day, that there is a newer version, and looks for one while something else goes on. It never
+// mindUpdates says, once a day, that there is a newer version, and looks for one while a session's command runs. It never
 // keeps anybody waiting: what it returns ends the look.
-func (a *app) mindUpdates(ctx context.Context, cfg *config.Config) (stop func()) {
+func (a *app) mindUpdates(ctx context.Context, cfg *config.Config, spec *session.Spec) (stop func()) {
 	if !cfg.Update.Check || a.ReleaseKey == "" || a.flags.quiet || !isTerminal(a.Stdout) || !isTerminal(a.Stderr) {
 		return func() {}
 	}
@@ -226,9 +228,8 @@ func (a *app) mindUpdates(ctx context.Context, cfg *config.Config) (stop func())
 		return func() {}
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
+	var look sync.WaitGroup
+	find := func() {
 		if release, wanted, err := a.findRelease(ctx, updateOptions{}); err == nil {
 			known.Checked, known.Latest = now, ""
 			if wanted {
@@ -236,9 +237,10 @@ func (a *app) mindUpdates(ctx context.Context, cfg *config.Config) (stop func())
 			}
 			_ = state.WriteJSON(path, known)
 		}
-	}()
+	}
+	spec.WhenArrived(func() { look.Go(find) })
 	return func() {
 		cancel()
-		<-done
+		look.Wait()
 	}
 }

@@ -21,5 +21,12 @@ func commandLine(pid int) []string {
 	return argv[:min(len(argv), int(count))]
 }
 
+// Clones says whether copies of an instance share its disk until one of them writes to it: APFS can do that, a disk with another
+// file system cannot.
+func (c *Client) Clones() bool {
+	var fs unix.Statfs_t
+	return unix.Statfs(c.Home, &fs) != nil || unix.ByteSliceToString(fs.Fstypename[:]) == "apfs"
+}
+
 // exchange swaps the names of two folders in one step.
 func exchange(a, b string) error { return unix.RenamexNp(a, b, unix.RENAME_SWAP) }

@@ -73,6 +73,20 @@ type Spec struct {
 	Stderr io.Writer
 }
 
+// WhenArrived has one thing more done when the VM is ready.
+func (s *Spec) WhenArrived(do func()) {
+	arrived := s.Arrived
+	s.Arrived = func(ctx context.Context, exec Exec) error {
+		if arrived != nil {
+			if err := arrived(ctx, exec); err != nil {
+				return err
+			}
+		}
+		do()
+		return nil
+	}
+}
+
 // Runner runs sessions.
 type Runner struct {
 	template.Store
@@ -205,6 +219,9 @@ func (r *Runner) start(ctx context.Context, spec Spec, step *ui.Step, stop conte
 	vm, err := r.own(ctx, template.NewName(template.Session, spec.Project.Name(), template.Random()))
 	if err != nil {
 		return vm, err
+	}
+	if !r.Lima.Clones() {
+		step.Detail("copying the whole disk, which its file system cannot clone")
 	}
 	record, machine, err := r.copyTemplate(ctx, vm.name, template.Session, spec.Shape, spec.Label)
 	if err != nil {

@@ -19,6 +19,7 @@ import (
 	"github.com/themouette/claude-vm/internal/lima"
 	"github.com/themouette/claude-vm/internal/proc"
 	"github.com/themouette/claude-vm/internal/project"
+	"github.com/themouette/claude-vm/internal/state"
 	"github.com/themouette/claude-vm/internal/template"
 )
 
@@ -105,7 +106,8 @@ func (r *Runner) claim(ctx context.Context, spec Spec, stop context.CancelCauseF
 			return vm, err
 		}
 		r.UI.Warn("a VM that waited was of no use: %v", err)
-		_ = vm.destroy(ctx) // or the next command does; none of the session's scripts has run in it
+		_ = vm.destroy(ctx)
+		break // what has kept this one from reacting may keep others, and a boot is sooner done than a second wait
 	}
 	return nil, nil
 }
@@ -137,6 +139,11 @@ func (r *Runner) Waiting(ctx context.Context, s Shape) (bool, error) {
 	if err != nil || len(spares) > 0 {
 		return err == nil, err
 	}
+	turn, err := r.State.Lock(ctx, admission, state.Exclusive) // one that is just being copied does not say yet what it is
+	if err != nil {
+		return false, err
+	}
+	defer turn.Unlock()
 	reason, err := r.unwanted(ctx, order{Shape: s, Count: r.Standby.Count, MemoryGB: r.Standby.MemoryGB})
 	if err == nil && (reason == string(crowded) || reason == overLimit) {
 		err = fmt.Errorf("%w: %s", ErrNoRoom, reason)

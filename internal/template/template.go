@@ -26,6 +26,9 @@ var (
 	ErrRunning = errors.New("the template is running")
 )
 
+// copyTime is how long somebody who copies a template, or just looks at it, may keep it from being removed.
+const copyTime = 10 * time.Second
+
 // Store finds, builds and removes templates.
 type Store struct {
 	Lima  *lima.Client
@@ -124,8 +127,10 @@ func (s *Store) usable(name string) (Record, error) {
 
 // Remove removes a template. Sessions that run go on: their disks are open.
 func (s *Store) Remove(ctx context.Context, name string) error {
-	lock, err := s.State.TryLock(name, state.Exclusive)
-	if errors.Is(err, state.ErrLocked) {
+	within, cancel := context.WithTimeout(ctx, copyTime)
+	defer cancel()
+	lock, err := s.State.Lock(within, name, state.Exclusive)
+	if errors.Is(err, context.DeadlineExceeded) {
 		return ErrBusy
 	}
 	if err != nil {

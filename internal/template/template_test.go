@@ -1,6 +1,7 @@
 package template
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -235,7 +236,9 @@ func TestFind(t *testing.T) {
 	if err != nil || record.Kind != Template {
 		t.Fatal(record, err)
 	}
-	if err := s.Remove(ctx, "tpl_good_12"); !errors.Is(err, ErrBusy) {
+	short, cancel := context.WithTimeout(ctx, time.Millisecond)
+	defer cancel()
+	if err := s.Remove(short, "tpl_good_12"); !errors.Is(err, ErrBusy) {
 		t.Errorf("removed while somebody copies it: %v", err)
 	}
 	if _, second, err := s.Find(ctx, "tpl_good_12"); err != nil {
@@ -254,8 +257,13 @@ func TestFind(t *testing.T) {
 			lock.Unlock()
 		}
 	}
+	_, looking, err := s.Find(ctx, "tpl_good_12")
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(20*time.Millisecond, looking.Unlock)
 	if err := s.Remove(ctx, "tpl_good_12"); err != nil {
-		t.Error(err)
+		t.Errorf("while somebody just looks at it: %v", err)
 	}
 	if _, _, err := s.Find(ctx, "tpl_good_12"); !errors.Is(err, ErrNone) {
 		t.Errorf("after its removal: %v", err)

@@ -10,9 +10,14 @@ import (
 )
 
 const (
-	tick   = 100 * time.Millisecond
+	// The spinner moves with every tick as long as a step is young. Each move wakes the host, and after some seconds nobody looks so closely.
+	tick     = 100 * time.Millisecond
+	slowTick = 5 * tick
+	young    = 3 * time.Second
+
 	frames = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 	// Without a terminal a step is named early only if it keeps one waiting, and then shows now and then that it lives.
+	plainTick  = 2 * time.Second
 	plainFirst = 10 * time.Second
 	plainAgain = 30 * time.Second
 )
@@ -100,31 +105,25 @@ func (s *Step) end(mark string) {
 
 // animate may come one tick late to its own end; it then finds no step to show.
 func (u *UI) animate(stop <-chan struct{}) {
-	often := tick
-	if !u.o.Terminal {
-		often = 20 * tick // nothing moves, and each look wakes the host
-	}
-	ticker := time.NewTicker(often)
-	defer ticker.Stop()
-	for {
+	for next := tick; ; next = u.refresh() {
 		select {
 		case <-stop:
 			return
-		case <-ticker.C:
-			u.refresh()
+		case <-time.After(next):
 		}
 	}
 }
 
-func (u *UI) refresh() {
+// refresh shows that time goes on, and returns when to do so again.
+func (u *UI) refresh() (next time.Duration) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.held > 0 {
-		return
+		return slowTick
 	}
 	if u.o.Terminal {
 		u.print("")
-		return
+		return u.pace()
 	}
 	for _, s := range u.active {
 		switch waited := u.o.Now().Sub(s.begin); {
@@ -137,6 +136,15 @@ func (u *UI) refresh() {
 			u.print("still " + s.name + s.clock(waited) + s.detail + "\n")
 		}
 	}
+	return plainTick
+}
+
+// pace is how often the spinner moves now.
+func (u *UI) pace() time.Duration {
+	if n := len(u.active); n > 0 && u.o.Now().Sub(u.active[n-1].begin) < young {
+		return tick
+	}
+	return slowTick
 }
 
 // spinner keeps off the last column, and should it still be too wide (tiny terminals, wide characters) the terminal
@@ -144,7 +152,7 @@ func (u *UI) refresh() {
 func (u *UI) spinner() string {
 	s := u.active[len(u.active)-1]
 	waited := u.o.Now().Sub(s.begin)
-	frame := []rune(frames)[int(waited/tick)%utf8.RuneCountInString(frames)]
+	frame := []rune(frames)[int(waited/u.pace())%utf8.RuneCountInString(frames)]
 
 	// The clock is worth more than the name, and the name more than the detail.
 	clock := s.clock(waited)

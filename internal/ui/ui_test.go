@@ -170,11 +170,11 @@ func TestTerminal(t *testing.T) {
 		boot := scr.u.Step("booting the VM")
 		scr.expect(t, "⠋ booting the VM  0s")
 		sleep(12300 * time.Millisecond)
-		scr.expect(t, "⠸ booting the VM  12s")
+		scr.expect(t, "⠼ booting the VM  12s")
 		boot.Detail("connecting")
 		scr.u.Detail("waiting for ssh")
-		sleep(tick)
-		scr.expect(t, "⠼ booting the VM  12s  waiting for ssh")
+		sleep(slowTick)
+		scr.expect(t, "⠴ booting the VM  12s  waiting for ssh")
 
 		scr.u.Warn("the clock is slow")
 		log := scr.u.Verbose()
@@ -182,7 +182,7 @@ func TestTerminal(t *testing.T) {
 		scr.expect(t,
 			"warning: the clock is slow",
 			"INFO[0000] Starting    VZ",
-			"⠼ booting the VM  12s  waiting for ssh")
+			"⠴ booting the VM  12s  waiting for ssh")
 		fmt.Fprint(log, " a line\r\n 10%\r 20%")
 		if err := log.Close(); err != nil {
 			t.Error(err)
@@ -194,7 +194,7 @@ func TestTerminal(t *testing.T) {
 			"INFO[0000] Starting    VZ",
 			"half a line",
 			" 20%",
-			"✓ booting the VM  12.4s")
+			"✓ booting the VM  12.8s")
 		scr.expectFree(t, 5)
 
 		outer := scr.u.Step("one")
@@ -206,9 +206,9 @@ func TestTerminal(t *testing.T) {
 			"INFO[0000] Starting    VZ",
 			"half a line",
 			" 20%",
-			"✓ booting the VM  12.4s",
+			"✓ booting the VM  12.8s",
 			"✗ two  0.0s",
-			"⠋ one  1m1s")
+			"⠹ one  1m1s")
 		outer.Done()
 		scr.expectFree(t, 7)
 		if mark := scr.Cell(0, 5); mark.FG != vt10x.Red {
@@ -224,20 +224,20 @@ func TestNarrowTerminal(t *testing.T) {
 		scr.expect(t, "⠋ downloading Claude Cod…  0s")
 		s.Progress(45_600_000, 175_000_000)
 		sleep(3 * time.Second)
-		scr.expect(t, "⠋ downlo… (26% of 175 MB)  3s")
+		scr.expect(t, "⠦ downlo… (26% of 175 MB)  3s")
 		scr.u.Warn("this line is longer than the screen is wide")
 		s.Progress(175_000_000, 175_000_000)
-		sleep(tick)
+		sleep(slowTick)
 		scr.expect(t,
 			"warning: this line is longer t",
 			"han the screen is wide",
-			"⠙ downloading C… (175 MB)  3s")
+			"⠧ downloading C… (175 MB)  3s")
 		s.Done()
 		scr.expect(t,
 			"warning: this line is longer t",
 			"han the screen is wide",
 			"✓ downloading Claude Code 2.1.",
-			"330 (175 MB)  3.1s")
+			"330 (175 MB)  3.5s")
 
 		s = scr.u.Step("booting")
 		s.Detail("waiting for the guest to answer")
@@ -246,7 +246,7 @@ func TestNarrowTerminal(t *testing.T) {
 			"warning: this line is longer t",
 			"han the screen is wide",
 			"✓ downloading Claude Code 2.1.",
-			"330 (175 MB)  3.1s",
+			"330 (175 MB)  3.5s",
 			"⠙ booting  0s  waiting for t…")
 		scr.u.Release()
 		scr.expectFree(t, 4)
