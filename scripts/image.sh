@@ -58,7 +58,7 @@ mv /boot/claude-vm-initrd.img /boot/initrd
 sed -i 's/^update_initramfs=.*/update_initramfs=no/' /etc/initramfs-tools/update-initramfs.conf # nobody boots that one
 rm /boot/initrd.img-*
 EOF
-	cmdline='console=ttyS0 quiet rw net.ifnames=0 lsm=landlock,yama'
+	cmdline='console=ttyS0 quiet rw net.ifnames=0 lsm=landlock,yama sysctl.vm.dirty_writeback_centisecs=30000'
 	;;
 stock) # cloud-init looks for the seed disk, a CD behind virtio-scsi, before udev has loaded anything
 	cat >"$work/finish" <<'EOF'

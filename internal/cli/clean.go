@@ -102,19 +102,20 @@ func projects(templates []template.Entry) string {
 
 // removeTemplates removes templates. One that resists does not keep the others.
 func (a *app) removeTemplates(ctx context.Context, store template.Store, doomed []template.Entry) error {
-	a.discardSpares(ctx, store, func(name string) bool {
-		return slices.ContainsFunc(doomed, func(e template.Entry) bool { return e.Name == name })
-	})
+	var removed []string
 	var failures []error
 	for _, e := range doomed {
 		if err := store.Remove(ctx, e.Name); err != nil {
 			failures = append(failures, fmt.Errorf("removing %s: %w", e.Name, err))
 			continue
 		}
+		removed = append(removed, e.Name)
 		if err := a.print("removed %s (%s)\n", e.Name, ui.Sanitize(e.Project)); err != nil {
-			return err
+			failures = append(failures, err)
 		}
 	}
+	// Only now, since nobody can begin one more.
+	a.discardSpares(ctx, store, func(name string) bool { return slices.Contains(removed, name) })
 	return errors.Join(failures...)
 }
 

@@ -3,7 +3,6 @@ package cli
 import (
 	"bytes"
 	"context"
-	"strings"
 	"time"
 
 	"github.com/themouette/claude-vm/internal/claude"
@@ -48,7 +47,7 @@ func (k *loginKeeper) begin(ctx context.Context, exec session.Exec) {
 				return
 			case <-time.After(k.pause(time.Now())):
 			}
-			k.fetch(ctx, exec)
+			k.fetch(ctx, exec.Ask)
 			k.refresh(ctx, exec)
 		}
 	}()
@@ -64,21 +63,21 @@ func (k *loginKeeper) pause(now time.Time) time.Duration {
 }
 
 // end keeps the login that the session ends with.
-func (k *loginKeeper) end(ctx context.Context, exec session.Exec) {
+func (k *loginKeeper) end(ctx context.Context, ask session.Ask) {
 	if k.stop != nil {
 		k.stop()
 	}
-	k.fetch(ctx, exec)
+	k.fetch(ctx, ask)
 }
 
 // maxLogin bounds, in bytes, what a guest may answer.
 const maxLogin = 9 << 20
 
 // fetch looks whether the guest has another login by now, and offers it to the store.
-func (k *loginKeeper) fetch(ctx context.Context, exec session.Exec) {
+func (k *loginKeeper) fetch(ctx context.Context, ask session.Ask) {
 	answer := &proc.Limited{Most: maxLogin}
 	script := guest.Changed(claude.CredentialsFile, string(k.file), claude.StateFile, `"primaryApiKey"`)
-	err := exec(ctx, lima.Command{Line: guest.Listen, Stdin: strings.NewReader(guest.Tell(script)), Stdout: answer})
+	err := ask(ctx, script, answer)
 	if err != nil || len(answer.Bytes()) == 0 {
 		k.note(noNews, err)
 		return

@@ -16,6 +16,7 @@ import (
 	"github.com/themouette/claude-vm/internal/guest"
 	"github.com/themouette/claude-vm/internal/lima"
 	"github.com/themouette/claude-vm/internal/proc"
+	"github.com/themouette/claude-vm/internal/session"
 	"github.com/themouette/claude-vm/internal/state"
 )
 
@@ -30,9 +31,9 @@ func loginOf(name string, hours int) claude.Login {
 func TestGuestThatNeverStops(t *testing.T) {
 	t.Parallel()
 	k := loginKeeper{store: loginStore{state.Dir(t.TempDir())}}
-	k.fetch(t.Context(), func(ctx context.Context, c lima.Command) error {
-		err := proc.Run(ctx, proc.Cmd{Argv: []string{"head", "-c", "50000000", "/dev/zero"}, Env: os.Environ(), Stdout: c.Stdout})
-		if heard, ok := c.Stdout.(interface{ Bytes() []byte }); !ok || len(heard.Bytes()) > maxLogin {
+	k.fetch(t.Context(), func(ctx context.Context, _ string, out io.Writer) error {
+		err := proc.Run(ctx, proc.Cmd{Argv: []string{"head", "-c", "50000000", "/dev/zero"}, Env: os.Environ(), Stdout: out})
+		if heard, ok := out.(interface{ Bytes() []byte }); !ok || len(heard.Bytes()) > maxLogin {
 			t.Error("all of it was taken")
 		}
 		return err
@@ -169,7 +170,7 @@ func TestASessionGetsWhatAnotherHasRenewed(t *testing.T) {
 	}
 	g := &fakeGuest{credentials: string(file)}
 	k := &loginKeeper{store: store, held: first, file: file}
-	k.fetch(t.Context(), g.exec)
+	k.fetch(t.Context(), session.Exec(g.exec).Ask)
 	if k.refresh(t.Context(), g.exec); g.credentials != string(file) || k.err != nil {
 		t.Errorf("something has happened though nothing was new: %s, %v", g.credentials, k.err)
 	}
@@ -180,7 +181,7 @@ func TestASessionGetsWhatAnotherHasRenewed(t *testing.T) {
 	if !strings.Contains(g.credentials, "access-second") {
 		t.Errorf("the guest still has %s", g.credentials)
 	}
-	k.fetch(t.Context(), g.exec)
+	k.fetch(t.Context(), session.Exec(g.exec).Ask)
 	if kept, err := store.read(); err != nil || !kept.Login.Same(second) || k.news != noNews {
 		t.Errorf("%+v, %v, news %v", kept, err, k.news)
 	}
@@ -204,9 +205,9 @@ func TestASessionKeepsItsAccount(t *testing.T) {
 func TestAGuestCannotSayTooMuch(t *testing.T) {
 	t.Parallel()
 	k := &loginKeeper{store: loginStore{state.Dir(t.TempDir())}}
-	k.fetch(t.Context(), func(_ context.Context, c lima.Command) error {
+	k.fetch(t.Context(), func(_ context.Context, _ string, out io.Writer) error {
 		for {
-			if _, err := c.Stdout.Write(make([]byte, 1<<20)); err != nil {
+			if _, err := out.Write(make([]byte, 1<<20)); err != nil {
 				return err
 			}
 		}

@@ -25,7 +25,8 @@ type Snapshot struct {
 	root     string
 	dir      string
 	settings []string // of git, as variables
-	tree     string
+	tree     string // how it was
+	last     string // how it was when somebody looked last
 }
 
 // Changes is what has changed in a working tree, as git counts it.
@@ -110,7 +111,7 @@ func copyRegular(from, to string) error {
 // Changes says what has changed since, whether it has been committed or not.
 func (s *Snapshot) Changes(ctx context.Context) (c Changes, err error) {
 	tree, err := s.write(ctx)
-	if err != nil {
+	if err != nil || tree == s.tree {
 		return c, err
 	}
 	out, err := s.run(ctx, nil, "diff-tree", "-r", "-M", "--shortstat", "--no-ext-diff", "--no-textconv", "--ignore-submodules=all", s.tree, tree)
@@ -135,7 +136,7 @@ func (s *Snapshot) Changes(ctx context.Context) (c Changes, err error) {
 	return c, nil
 }
 
-// write makes a tree object of the working tree and returns its name.
+// write makes a tree object of the working tree and returns its name. It is the last one if nothing has changed since.
 func (s *Snapshot) write(ctx context.Context) (tree string, err error) {
 	list, err := s.run(ctx, nil, "ls-files", "-z", "--modified", "--deleted", "--others", "--exclude-standard")
 	if err != nil {
@@ -149,11 +150,15 @@ func (s *Snapshot) write(ctx context.Context) (tree string, err error) {
 		}
 		files.WriteString(name + "\x00")
 	}
+	if files.Len() == 0 && s.last != "" {
+		return s.last, nil
+	}
 	if _, err := s.run(ctx, &files, "update-index", "-z", "--add", "--remove", "--replace", "--stdin"); err != nil {
 		return "", err
 	}
 	out, err := s.run(ctx, nil, "write-tree", "--missing-ok")
-	return strings.TrimSpace(string(out)), err
+	s.last = strings.TrimSpace(string(out))
+	return s.last, err
 }
 
 func (s *Snapshot) run(ctx context.Context, stdin io.Reader, args ...string) ([]byte, error) {

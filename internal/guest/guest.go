@@ -125,7 +125,7 @@ func Seal() string { return render("seal.sh") }
 const (
 	KernelFile  = "/boot/claude-vm-vmlinuz"
 	InitrdFile  = "/boot/claude-vm-initrd.img"
-	KernelFlags = "console=ttyS0 quiet rw net.ifnames=0 lsm=landlock,yama"
+	KernelFlags = "console=ttyS0 quiet rw net.ifnames=0 lsm=landlock,yama sysctl.vm.dirty_writeback_centisecs=30000"
 )
 
 // ListShares is a command line that prints the kinds of shared folder that the kernel knows that the guest boots next.

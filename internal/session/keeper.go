@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"slices"
 	"syscall"
 	"time"
@@ -86,6 +87,10 @@ func (r *Runner) Keep(ctx context.Context, ordered []byte) (err error) {
 		return context.Cause(ctx)
 	case <-time.After(settle):
 	}
+	if _, _, err := r.fitting(ctx, o.Shape); errors.Is(err, template.ErrNone) {
+		r.note("%s: no spare, %s", o.Shape.Project.Name(), noTemplate)
+		return nil
+	}
 	spare, record, machine, err := r.beginSpare(ctx, o)
 	if spare == nil {
 		return err
@@ -93,6 +98,7 @@ func (r *Runner) Keep(ctx context.Context, ordered []byte) (err error) {
 	end, asking := failed, (*net.UnixConn)(nil)
 	if err == nil {
 		end, asking, err = r.keep(ctx, o, spare, record, machine)
+		spare.closeDoor()
 	}
 	if end != claimed {
 		err = errors.Join(err, spare.destroy(ctx))
@@ -123,12 +129,6 @@ func (r *Runner) note(format string, args ...any) {
 
 // keep boots a spare and waits for its end. Unless it was claimed, somebody else has to destroy it.
 func (r *Runner) keep(ctx context.Context, o order, spare *vm, record template.Record, machine lima.Machine) (ending, *net.UnixConn, error) {
-	asked, closeDoor, err := listen(r.spareDoor(spare.name))
-	if err != nil {
-		return failed, nil, err
-	}
-	defer closeDoor()
-
 	booting, stop := context.WithCancel(ctx)
 	go r.Lima.TrimConsoles(booting, spare.name)
 	booted := make(chan error, 1)
@@ -168,7 +168,7 @@ func (r *Runner) keep(ctx context.Context, o order, spare *vm, record template.R
 					r.note("%s: no keeper for one more: %v", o.Shape.Project.Name(), err)
 				}
 			}
-		case visitor := <-asked:
+		case visitor := <-spare.visitors:
 			switch {
 			case visitor.Discard:
 				return discarded, visitor.conn, nil
@@ -203,11 +203,17 @@ func (r *Runner) beginSpare(ctx context.Context, o order) (*vm, template.Record,
 		return nil, record, machine, err
 	}
 	record, machine, err = r.copyTemplate(ctx, spare.name, template.Spare, o.Shape, "")
+	if err == nil {
+		spare.visitors, spare.closeDoor, err = listen(r.spareDoor(spare.name))
+	}
 	return spare, record, machine, err
 }
 
-// overLimit is one reason not to make a spare.
-const overLimit = "all of them together would have too much memory"
+// Two of the reasons not to make a spare.
+const (
+	noTemplate = "the template is gone"
+	overLimit  = "all of them together would have too much memory"
+)
 
 // memory is the host's.
 func (r *Runner) memory() (host.Memory, error) {
@@ -221,7 +227,7 @@ func (r *Runner) memory() (host.Memory, error) {
 func (r *Runner) unwanted(ctx context.Context, o order) (reason string, err error) {
 	own, fits, err := r.fitting(ctx, o.Shape)
 	if errors.Is(err, template.ErrNone) {
-		return "the template is gone", nil
+		return noTemplate, nil
 	}
 	if err != nil {
 		return "", err
@@ -259,6 +265,9 @@ func (r *Runner) unwanted(ctx context.Context, o order) (reason string, err erro
 
 // fitting returns the record of the template that sessions of a shape start from now, and their fingerprint.
 func (r *Runner) fitting(ctx context.Context, s Shape) (template.Record, string, error) {
+	if _, err := os.Stat(r.Lima.Dir(s.Template)); state.Gone(err) {
+		return template.Record{}, "", template.ErrNone // to lock it would make folders that may have been removed on purpose
+	}
 	own, lock, err := r.Find(ctx, s.Template)
 	if err != nil {
 		return own, "", err
@@ -286,6 +295,9 @@ func (r *Runner) bootSpare(ctx context.Context, spare *vm, project *project.Proj
 	}
 	if err == nil {
 		err = spare.waiting.Do(ctx, guest.Rehearse(lima.GuestHome))
+	}
+	if err == nil {
+		spare.listening, err = r.Lima.Await(spare.name, guest.Listen)
 	}
 	if err == nil {
 		spare.terminal, err = r.Lima.AwaitTerminal(ctx, spare.name, guest.AwaitTerminal())
@@ -363,7 +375,7 @@ func (v *vm) handOver(to *net.UnixConn) (arrived bool) {
 		return false
 	}
 	files := []int{int(v.owner.File().Fd())}
-	for _, file := range slices.Concat(v.waiting.Files(), v.terminal.Files()) {
+	for _, file := range slices.Concat(v.waiting.Files(), v.listening.Files(), v.terminal.Files()) {
 		files = append(files, int(file.Fd()))
 	}
 	if to.SetReadDeadline(time.Time{}) != nil {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/themouette/claude-vm/internal/guest"
@@ -38,6 +39,14 @@ const leaveTime = 5 * time.Second
 // Exec runs something in a session's VM.
 type Exec func(context.Context, lima.Command) error
 
+// Ask has a session's VM run a script, and writes what that prints.
+type Ask func(ctx context.Context, script string, out io.Writer) error
+
+// Ask is the Ask that begins with the question.
+func (e Exec) Ask(ctx context.Context, script string, out io.Writer) error {
+	return e(ctx, lima.Command{Line: guest.Listen, Stdin: strings.NewReader(guest.Tell(script)), Stdout: out})
+}
+
 // Shape is what a session's VM is, before it matters what runs in it.
 type Shape struct {
 	Project  *project.Project
@@ -65,7 +74,7 @@ type Spec struct {
 	// Arrived is called when the VM is ready, before the command; its failure is the session's. Leaving is called after the
 	// command, whatever has ended it, while the VM is still there. Both may be nil.
 	Arrived func(context.Context, Exec) error
-	Leaving func(context.Context, Exec)
+	Leaving func(context.Context, Ask)
 
 	TTY    bool // the guest's command gets our terminal
 	Stdin  io.Reader
@@ -117,7 +126,7 @@ func (r *Runner) Run(ctx context.Context, spec Spec) (code int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	exec := func(ctx context.Context, c lima.Command) error { return r.Lima.Exec(ctx, vm.name, c) }
+	exec := Exec(func(ctx context.Context, c lima.Command) error { return r.Lima.Exec(ctx, vm.name, c) })
 	if spec.Arrived != nil {
 		if err := spec.Arrived(ctx, exec); err != nil {
 			return 0, err
@@ -134,7 +143,12 @@ func (r *Runner) Run(ctx context.Context, spec Spec) (code int, err error) {
 	cut := r.cut(ctx, vm.name, spec.TTY, err)
 	if spec.Leaving != nil && !(cut && r.lost(ctx, vm.name)) {
 		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTime)
-		spec.Leaving(within, exec)
+		spec.Leaving(within, func(ctx context.Context, script string, out io.Writer) error {
+			if vm.listening != nil && vm.listening.Run(ctx, guest.Tell(script), lima.Command{Stdout: out}) == nil {
+				return nil
+			}
+			return exec.Ask(ctx, script, out) // the session may have ended all shells that it has found
+		})
 		cancel()
 	}
 	switch {
@@ -206,6 +220,9 @@ func (r *Runner) bringUp(ctx context.Context, spec Spec, step *ui.Step, stop con
 			return vm, err
 		}
 	}
+	if spec.Leaving != nil && vm.listening == nil {
+		vm.listening, _ = r.Lima.Await(vm.name, guest.Listen) // beside the command, so that the prompt does not wait for it
+	}
 	for _, port := range spec.Ports {
 		if err := r.Lima.Publish(ctx, vm.name, port); err != nil {
 			return vm, err
@@ -248,6 +265,12 @@ type vm struct {
 	waiting  *lima.Waiting
 	terminal *lima.Terminal
 	paused   lima.Paused // while it is a spare
+
+	// At a spare's door.
+	visitors  <-chan visitor
+	closeDoor func()
+
+	listening *lima.Waiting // the shell for what is asked at the end; nil: one is started then
 }
 
 // own makes the name of a VM ours. Whoever finds the VM without this lock knows that its owner is gone.

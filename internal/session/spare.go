@@ -186,6 +186,9 @@ func (r *Runner) takeOver(name, fits string) (*vm, error) {
 	v := &vm{r: r, name: name, owner: r.State.Adopt(name, fds[0])}
 	var rest []int
 	if v.waiting, rest, err = lima.AdoptWaiting(fds[1:]); err == nil {
+		v.listening, rest, err = lima.AdoptWaiting(rest)
+	}
+	if err == nil {
 		v.terminal, err = lima.AdoptTerminal(rest)
 	}
 	if err == nil {
@@ -232,12 +235,17 @@ func receiveFiles(conn *net.UnixConn) ([]int, error) {
 
 // Discard ends the spares of some templates, and returns when they are gone.
 func (r *Runner) Discard(ctx context.Context, of func(templateName string) bool) error {
-	spares, err := r.List(template.Spare)
+	ctx, cancel := context.WithTimeout(ctx, undoTime)
+	defer cancel()
+	turn, err := r.State.Lock(ctx, admission, state.Exclusive) // whoever is just beginning one has a door afterwards
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, undoTime)
-	defer cancel()
+	spares, err := r.List(template.Spare)
+	turn.Unlock()
+	if err != nil {
+		return err
+	}
 	var asked sync.WaitGroup
 	for _, spare := range spares {
 		if !of(spare.Template) {

@@ -13,7 +13,7 @@ const (
 	// The spinner moves with every tick as long as a step is young. Each move wakes the host, and after some seconds nobody looks so closely.
 	tick     = 100 * time.Millisecond
 	slowTick = 5 * tick
-	young    = 3 * time.Second
+	young    = time.Second
 
 	frames = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 	// Without a terminal a step is named early only if it keeps one waiting, and then shows now and then that it lives.

@@ -64,6 +64,13 @@ func TestSpare(t *testing.T) {
 
 	_, cold := first("", "shell", "true")
 	spare := ready()
+	disk, err := os.Stat(filepath.Join(w.state, "vm", spare, "disk"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes := disk.Sys().(*syscall.Stat_t).Blocks * 512; bytes > 1<<20 {
+		t.Errorf("what has only waited has written %d bytes", bytes)
+	}
 	script := filepath.Join(w.project, ".claude-vm.runtime.sh")
 	if err := os.WriteFile(script, []byte("export FROM_SCRIPT='a b'\nsleep 300 &\n"), 0o600); err != nil {
 		t.Fatal(err)

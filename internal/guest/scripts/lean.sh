@@ -77,6 +77,8 @@ StandardError=append:/run/claude-vm-boot.log
 EOF
 # Without PAM, sshd takes an account with a locked password for a closed one.
 if [ -n "${SUDO_USER:-}" ]; then usermod -p '*' "$SUDO_USER"; fi
+# A database of who has logged in, which sshd writes with each terminal, and waits until that is on the disk.
+ln -sf /run/wtmp.db /var/log/wtmp.db
 # Nothing else is started: what a unit that somebody starts later depends on, systemd starts then.
 cat >/etc/systemd/system/claude-vm.target <<'EOF'
 [Unit]
@@ -124,8 +126,8 @@ cat >"$work/init" <<EOF
 #!/bin/busybox sh
 /bin/busybox mount -t devtmpfs dev /dev
 for module in /modules/*; do /bin/busybox insmod \$module; done
-# After a crash nobody uses this disk again: what is written may wait, and need not reach the host's disk at once.
-until /bin/busybox mount -t ext4 -o noatime,commit=300 $root /root 2>/dev/null; do /bin/busybox sleep 0.05; done
+# After a crash nobody uses this disk again: what is written may wait, and need not reach the host's disk at once, nor in order.
+until /bin/busybox mount -t ext4 -o noatime,commit=300,barrier=0,noauto_da_alloc $root /root 2>/dev/null; do /bin/busybox sleep 0.05; done
 /bin/busybox mount --move /dev /root/dev
 exec /bin/busybox switch_root /root /sbin/init
 EOF
