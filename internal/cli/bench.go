@@ -350,12 +350,12 @@ func processorTime() time.Duration {
 	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
-// ownSession returns the only session of this process, and the bytes that it has on the disk without Lima's seed disk.
+// ownSession returns the only session of this process, and the bytes that it has on the disk.
 func ownSession(store template.Store) (template.Entry, int64) {
 	entries, _ := store.List(template.Session)
 	for _, e := range entries {
 		if e.PID == os.Getpid() {
-			return e, lima.Size(store.Lima.Dir(e.Name)) - lima.Size(store.Lima.Dir(e.Name)+"/cidata.iso")
+			return e, lima.Size(store.Lima.Dir(e.Name))
 		}
 	}
 	return template.Entry{}, 0

@@ -25,8 +25,8 @@ type Snapshot struct {
 	root     string
 	dir      string
 	settings []string // of git, as variables
-	tree     string // how it was
-	last     string // how it was when somebody looked last
+	tree     string   // how it was
+	last     string   // how it was when somebody looked last
 }
 
 // Changes is what has changed in a working tree, as git counts it.

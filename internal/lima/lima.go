@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -353,21 +354,50 @@ type Starting struct {
 
 // Start puts up the wall around an instance, begins to boot it and returns at once.
 func (c *Client) Start(ctx context.Context, name string) (*Starting, error) {
+	return c.startWalled(ctx, c.Limactl, name)
+}
+
+// StartLean is Start for an instance in which nothing of Lima's runs any more.
+func (c *Client) StartLean(ctx context.Context, name string) (*Starting, error) {
+	return c.startWalled(ctx, c.withoutAgent(), name)
+}
+
+func (c *Client) startWalled(ctx context.Context, limactl, name string) (*Starting, error) {
 	args, err := c.raise(name)
 	if err != nil {
 		return nil, fmt.Errorf("closing the VM's way to this computer: %w", err)
 	}
-	return c.start(ctx, name, args)
+	return c.start(ctx, limactl, name, args)
+}
+
+// withoutAgent returns another name of limactl, by which it puts no guest agent on an instance's seed disk: 20 MB, written a
+// few kB at a time. It looks for the agent beside where it was called first, and there lies an empty one.
+func (c *Client) withoutAgent() string {
+	prefix := filepath.Join(c.Home, "_lean") // what begins like this limactl does not take for an instance
+	link, agent := filepath.Join(prefix, "bin", "limactl"), filepath.Join(prefix, "share", "lima", "lima-guestagent.Linux-"+Arch())
+	if to, err := os.Readlink(link); err == nil && to == c.Limactl {
+		return link
+	}
+	draft := link + strconv.Itoa(os.Getpid()) // others may be doing the same
+	err := errors.Join(
+		os.MkdirAll(filepath.Dir(link), 0o700), os.MkdirAll(filepath.Dir(agent), 0o700),
+		os.WriteFile(agent, nil, 0o600), os.Symlink(c.Limactl, draft), os.Rename(draft, link),
+	)
+	if err != nil {
+		return c.Limactl // with the agent it works as well
+	}
+	return link
 }
 
 // start begins to boot an instance, with further arguments for QEMU.
-func (c *Client) start(ctx context.Context, name string, qemuArgs []string) (*Starting, error) {
+func (c *Client) start(ctx context.Context, limactl, name string, qemuArgs []string) (*Starting, error) {
 	for _, log := range serialLogs { // of an earlier boot, perhaps that of what this is a copy of, which must not be taken for this one's
 		if err := os.Remove(filepath.Join(c.Dir(name), log)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("starting the VM: %w", err)
 		}
 	}
 	cmd := c.command("start", "--tty=false", name)
+	cmd.Argv[0] = limactl
 	cmd.Env = append(cmd.Env, c.qemu(qemuArgs)...)
 	p, err := proc.Start(ctx, cmd)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 
 // StartPlain boots an instance and waits until limactl calls it ready: what Lima does by itself.
 func (c *Client) StartPlain(ctx context.Context, name string) error {
-	booting, err := c.start(ctx, name, nil)
+	booting, err := c.start(ctx, c.Limactl, name, nil)
 	if err != nil {
 		return err
 	}

@@ -50,7 +50,7 @@ func (s *Starting) awaitMarker(ctx context.Context, marker string) error {
 		})
 	}
 	// An event instead of a look now and then: a boot is long, and each look wakes the host. The folder is not watched for the
-	// logs to appear: limactl writes a disk of 20 MB there, and each of its writes would be an event.
+	// logs to appear: limactl writes a disk there in small pieces, of 20 MB at an image's first boot, and each would be an event.
 	var changed chan fsnotify.Event
 	unwatched := slices.Clone(consoles)
 	watcher, err := fsnotify.NewWatcher()
@@ -186,7 +186,7 @@ func (c *Client) Lend(ctx context.Context, name string, s Socket) error {
 
 var instanceID = regexp.MustCompile(`instance-id: (iid-[0-9]+)`)
 
-// seedTail is how much of the seed disk's end holds the small files; before them come some 20 MB of Lima's programs.
+// seedTail is how much of the seed disk's end holds the small files; before them there may be some 20 MB of Lima's programs.
 const seedTail = 1 << 20
 
 // BootID returns the id that Lima gave to this boot of an instance and that it waits to read in the guest. It stands in

@@ -22,7 +22,7 @@ const bootTime = 5 * time.Minute
 func (s *Store) Boot(ctx context.Context, name string, machine lima.Machine, p guest.Preparation) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, bootTime, fmt.Errorf("nothing was heard of it for %v", bootTime))
 	defer cancel()
-	booting, err := s.Lima.Start(ctx, name)
+	booting, err := s.Lima.StartLean(ctx, name)
 	if err != nil {
 		return err
 	}
