@@ -98,7 +98,7 @@ func (w world) lines(report Report) (found []string) {
 // snapshot returns everything in the repository's git data that is guarded.
 func (w world) snapshot() map[string]Node {
 	w.Helper()
-	s, err := newScanner(w.root, false)
+	s, err := newScanner(&Area{Path: w.root}, nil)
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -496,7 +496,7 @@ func TestAnyAmountIsBounded(t *testing.T) {
 	w.write(strings.Repeat("d/", maxDepth+2)+"x", "")
 	begin := time.Now()
 	report, err := watch.End(t.Context())
-	if err != nil || !report.Partial {
+	if err != nil || len(report.Partial) == 0 {
 		t.Errorf("%v, partial %v", err, report.Partial)
 	}
 	want := []string{
@@ -578,7 +578,7 @@ func TestFilesThatRunByThemselves(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-	if report.Partial {
+	if len(report.Partial) > 0 {
 		t.Error("it went in circles")
 	}
 	var near []string
@@ -646,13 +646,165 @@ func TestTooManyFilesToList(t *testing.T) {
 	}
 	w.write(".envrc", "")
 	report, err := watch.End(t.Context())
-	if err != nil || !report.Partial || report.Files[0] != ".envrc" {
+	if err != nil || len(report.Partial) == 0 || report.Files[0] != ".envrc" {
 		t.Errorf("%v, partial %v, %q", err, report.Partial, report.Files[0])
 	}
 	watch = w.begin(true)
 	w.write("new/.git/hooks/post-commit", "x")
 	if found := w.end(watch); len(found) != 1 {
 		t.Errorf("found %q", found)
+	}
+}
+
+// Other folders that a guest can write to are guarded as the project, wherever the one lies in the other.
+func TestSharedFolders(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	dir := filepath.Dir(w.root)
+	w.write("../src/repo/.git/HEAD", "ref: refs/heads/main\n")
+	w.write("../src/repo/.git/config", "[alias]\nst = status\n")
+	w.write("../src/repo/.git/hooks/pre-push", "mine\n")
+	w.write(".git/hooks/pre-commit", "mine\n")
+	for name, shared := range map[string][]string{
+		"beside":     {dir + "/src"},
+		"twice":      {dir + "/src/repo", dir + "/src"},
+		"in each":    {dir, dir + "/src", w.root},
+		"repository": {dir + "/src/repo"},
+	} {
+		watch, _, err := w.store.Begin(t.Context(), Site{Root: w.root, Main: w.root, Shared: shared}, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-watch.walked
+		w.write("../src/repo/.git/hooks/post-checkout", "evil")
+		w.write("../src/repo/.git/hooks/pre-push", "evil")
+		w.write("../src/repo/.git/config", "[core]\nfsmonitor = evil\n")
+		w.write("../src/repo/.envrc", name)
+		w.write("../src/repo/tool", "evil")
+		w.write(".git/hooks/pre-commit", "evil")
+		if err := os.Chmod(w.path("../src/repo/tool"), 0o755|fs.ModeSetuid); err != nil {
+			t.Fatal(err)
+		}
+		report, err := watch.End(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := w.lines(report)
+		slices.Sort(found)
+		if diff := cmp.Diff([]string{
+			"../src/repo/.git/config: alias.st", "../src/repo/.git/config: core.fsmonitor", "../src/repo/.git/hooks/post-checkout: added",
+			"../src/repo/.git/hooks/pre-push: changed", ".git/hooks/pre-commit: changed",
+		}, found); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+		if want := []string{dir + "/src/repo/.envrc"}; !slices.Equal(report.Files, want) || len(report.Odd) != 1 || len(report.Partial) != 0 {
+			t.Errorf("%s: %q, %v, %v", name, report.Files, report.Odd, report.Partial)
+		}
+	}
+}
+
+// A guest that can write to the folder around the project can put a link in its place. What that leads to is none of the guest's.
+func TestProjectThatBecameALink(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	dir := filepath.Dir(w.root)
+	w.write("../precious/.git/HEAD", "x")
+	w.write("../precious/.git/hooks/post-commit", "mine")
+	watch, _, err := w.store.Begin(t.Context(), Site{Root: w.root, Main: w.root, Shared: []string{dir}, Plain: nil}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-watch.walked
+	if err := errors.Join(os.Rename(w.root, w.root+"-moved"), os.Symlink("precious", w.root)); err != nil {
+		t.Fatal(err)
+	}
+	w.write("../proj-moved/.git/hooks/post-commit", "evil")
+	report, err := watch.End(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, _ := os.ReadFile(w.path("../precious/.git/hooks/post-commit")); string(text) != "mine" {
+		t.Errorf("what the link led to became %q: %v", text, report.Findings)
+	}
+	if _, err := os.Stat(w.path("../proj-moved/.git/hooks/post-commit")); err == nil || report.Findings[0].Err == nil {
+		t.Errorf("found %v", report.Findings)
+	}
+}
+
+// What a guest does while its folders are still being noted does not pass for what was there before.
+func TestYoungerThanTheSession(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s, err := newScanner(&Area{Path: w.root}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.root.Close()
+	w.write("sub/.git/hooks/old", "")
+	w.write("sub/.git/hooks/new", "")
+	old, err := os.Stat(w.path("sub/.git/hooks/new"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for s.begun = changeTime(old.Sys().(*syscall.Stat_t)).Add(1); !changedSince(old, s.begun); { // clocks of file systems are coarse
+		w.write("sub/.git/hooks/new", "")
+		if old, err = os.Stat(w.path("sub/.git/hooks/new")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.tree()
+	_, before := s.Nodes["sub/.git/hooks/old"]
+	if _, after := s.Nodes["sub/.git/hooks/new"]; !before || after {
+		t.Errorf("before the session there was: %v %v", before, after)
+	}
+}
+
+// Where a program of the host writes there are files and folders only.
+func TestPlainFolders(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	plain := filepath.Join(filepath.Dir(w.root), "talks")
+	w.write("../talks/memory/a.md", "")
+	w.write("../talks/was.md", "")
+	if err := os.Symlink("../precious", plain+"/mine"); err != nil {
+		t.Fatal(err)
+	}
+	w.write("../precious", "mine")
+	watch, _, err := w.store.Begin(t.Context(), Site{Root: w.root, Main: w.root, Plain: []string{plain}}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-watch.walked
+	if err := errors.Join(
+		os.Remove(plain+"/was.md"), os.RemoveAll(plain+"/memory"), os.Remove(plain+"/mine"),
+		os.Symlink("../precious", plain+"/was.md"), os.Symlink("/etc", plain+"/memory"), os.Symlink("/etc/passwd", plain+"/mine"),
+		os.Mkdir(plain+"/new", 0o700), os.Symlink("../../precious", plain+"/new/config"), syscall.Mkfifo(plain+"/new/talk.jsonl", 0o600),
+		os.WriteFile(plain+"/new/ok.jsonl", nil, 0o600), os.WriteFile(plain+"/root", nil, 0o700), os.Chmod(plain+"/root", 0o700|fs.ModeSetuid),
+	); err != nil {
+		t.Fatal(err)
+	}
+	report, err := watch.End(t.Context())
+	if err != nil || len(report.Findings) != 0 || len(report.Files) != 0 || len(report.Odd) != 1 {
+		t.Errorf("%v: %+v", err, report)
+	}
+	var found []string
+	for _, f := range report.Plain {
+		found = append(found, strings.TrimPrefix(f.Path, plain+"/")+": "+f.What)
+		if f.Err != nil {
+			t.Error(f)
+		}
+	}
+	if diff := cmp.Diff([]string{
+		`memory: added, a symbolic link to "/etc"`, "mine: changed", "new/config: added, and not readable", "new/talk.jsonl: added",
+		`was.md: added, a symbolic link to "../precious"`,
+	}, found); diff != "" {
+		t.Error(diff)
+	}
+	if target, _ := os.Readlink(plain + "/mine"); target != "../precious" {
+		t.Errorf("the user's own link leads to %q", target)
+	}
+	if _, err := os.Stat(plain + "/new/ok.jsonl"); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -71,7 +71,9 @@ func (s *scanner) refer(from, value string) (rel string, ok bool) {
 		rel, _ = filepath.Rel(s.Path, rel)
 	}
 	if value == "" || rel == "." || !filepath.IsLocal(rel) {
-		s.outside = append(s.outside, value)
+		if len(s.outside) < maxFiles {
+			s.outside[value] = true
+		}
 		return "", false
 	}
 	if s.referred[rel] || len(s.Named) >= maxFiles {
