@@ -633,6 +633,71 @@ func TestWhatGitTakesFromTheProject(t *testing.T) {
 	}
 }
 
+// What the user's own configuration says holds in every repository.
+func TestProgramsOfTheUser(t *testing.T) {
+	w := newWorld(t)
+	t.Setenv("HOME", filepath.Dir(w.root))
+	w.write("../.gitconfig", "[core]\nhooksPath = .hooks\n[diff \"x\"]\ntextconv = ./conv\n")
+	watch := w.begin(true)
+	w.write(".hooks/pre-commit", "evil")
+	w.write("conv", "evil")
+	report, err := watch.End(t.Context())
+	if diff := cmp.Diff([]string{"conv", ".hooks/pre-commit"}, report.Files); diff != "" || err != nil {
+		t.Error(diff, err)
+	}
+}
+
+// A session need not change a configuration that names a program in the project: it can change the program.
+func TestProgramsOfConfigurations(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	other := filepath.Join(filepath.Dir(w.root), "other")
+	w.write("../other/.git/HEAD", "")
+	w.write("../other/.git/config", "[core]\neditor = "+w.path("for-other")+"\npager = tools/pager\n")
+	for key, value := range map[string]string{
+		"core.fsmonitor":    "tools/monitor",
+		"alias.x":           "!cd src && ./tools/x.sh",
+		"alias.y":           `!f() { sh "tools/not yet.sh" $1; tools/y; }; f`,
+		"alias.short":       "log main",
+		"filter.f.clean":    "tools/clean --of=tools/options %f",
+		"diff.d.textconv":   "sh " + w.path("tools/absolute"),
+		"core.editor":       "'" + w.path("two words") + "' -w",
+		"gpg.program":       "gpg",
+		"gpg.ssh.program":   w.path("two words/gpg"),
+		"sequence.editor":   "../elsewhere/editor",
+		"user.name":         "harmless",
+		"commit.template":   w.path("link"),
+		"core.sshCommand":   filepath.Join(other, "ssh"),
+		"remote.origin.url": "https://example.org/tools/url",
+	} {
+		w.git("config", key, value)
+	}
+	was := strings.Fields("tools/monitor tools/x.sh tools/y tools/clean tools/options tools/absolute tools/url tools/pager gpg harmless src/main link-target for-other ../other/ssh ../other/tools/pager")
+	for _, name := range was {
+		w.write(name, "mine")
+	}
+	w.write("two words/gpg", "mine")
+	if err := os.Symlink("link-target", w.path("link")); err != nil {
+		t.Fatal(err)
+	}
+	watch, _, err := w.store.Begin(t.Context(), Site{Root: w.root, Main: w.root, Shared: []string{other}}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-watch.walked
+	for _, name := range was {
+		w.write(name, "evil")
+	}
+	w.write("two words/gpg", "evil")
+	report, err := watch.End(t.Context())
+	if diff := cmp.Diff([]string{
+		other + "/ssh", other + "/tools/pager", "for-other", "gpg", "link",
+		"tools/absolute", "tools/clean", "tools/monitor", "tools/options", "tools/x.sh", "tools/y", "two words/gpg",
+	}, slices.Sorted(slices.Values(report.Files))); diff != "" || err != nil {
+		t.Error(diff, err)
+	}
+}
+
 // What is beyond the bounds is said to be there, and does not hide what was known.
 func TestTooManyFilesToList(t *testing.T) {
 	t.Parallel()

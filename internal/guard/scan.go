@@ -25,7 +25,7 @@ const (
 	maxDepth  = 100       // folders in folders
 	maxFiles  = 10_000    // files of each occasion on which they run by themselves
 	maxRead   = 256 << 20 // bytes of them that are read
-	maxFollow = 100_000   // entries of folders that a link leads to
+	maxFollow = 100_000   // entries of folders that a link leads to, and words of configurations
 )
 
 // Kind is what stands at a path.
@@ -78,6 +78,7 @@ type scanner struct {
 	referred map[string]bool  // Named
 	outside  map[string]bool  // what configurations and links name that is not in the area
 	follow   int              // those behind links
+	words    int              // of configurations that are still looked at
 	listed   map[occasion]int // Files
 	read     int              // bytes of them
 	unlisted bool             // not all of Files is
@@ -99,7 +100,7 @@ func newScanner(area *Area, all []*Area) (*scanner, error) {
 		return nil, errors.Join(err, errors.New("it is not the folder that was shared, but a link"))
 	}
 	area.Nodes, area.Files = map[string]Node{}, map[string]string{}
-	s := &scanner{Area: area, root: root, seen: map[string]bool{}, known: map[string]bool{}, limit: maxTree, follow: maxFollow, referred: map[string]bool{},
+	s := &scanner{Area: area, root: root, seen: map[string]bool{}, known: map[string]bool{}, limit: maxTree, follow: maxFollow, words: maxFollow, referred: map[string]bool{},
 		outside: map[string]bool{}, listed: map[occasion]int{}, odd: map[string]bool{}, others: map[string]bool{}}
 	for _, other := range all {
 		s.others[other.Path] = other.Path != area.Path
