@@ -347,6 +347,9 @@ func (n notes) end() Report {
 	changed := map[string]occasion{}
 	scans := make([]*scanner, len(n.Areas))
 	for i, area := range n.Areas {
+		if info, err := os.Lstat(area.Path); err == nil && info.IsDir() && info.Mode().Perm()&toRead != toRead {
+			_ = os.Chmod(area.Path, info.Mode().Perm()|toChange) // that it cannot be looked at is said in any case
+		}
 		scan, err := newScanner(&Area{Path: area.Path, Git: area.Git, Plain: area.Plain}, n.Areas)
 		if err != nil {
 			if !errors.Is(err, fs.ErrNotExist) {
@@ -405,11 +408,13 @@ func (s *scanner) again(before *Area) {
 	}
 	s.repository()
 	for _, dir := range before.Dirs {
+		s.unlockAll(dir)
 		if info, err := s.root.Stat(dir); err == nil && info.IsDir() {
 			s.gitDir(dir)
 		}
 	}
 	for _, name := range before.Named {
+		s.unlockAll(name)
 		s.digestAll(name, 0)
 	}
 	s.tree()

@@ -824,6 +824,43 @@ func TestYoungerThanTheSession(t *testing.T) {
 	}
 }
 
+// Git runs what lies in a folder that nobody can list.
+func TestFoldersThatCannotBeListed(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() == 0 {
+		t.Skip("root can list everything")
+	}
+	w := newWorld(t)
+	plain := filepath.Join(filepath.Dir(w.root), "talks")
+	w.write("../talks/memory/a.md", "")
+	w.write("sub/.git/HEAD", "")
+	hidden := []string{".git", ".git/hooks", "sub", "sub/.git/hooks", "../talks/memory", "../talks", "."}
+	watch, _, err := w.store.Begin(t.Context(), Site{Root: w.root, Main: w.root, Plain: []string{plain}}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-watch.walked
+	w.write(".git/hooks/post-commit", "evil")
+	w.write("sub/.git/hooks/post-commit", "evil")
+	w.git("config", "core.fsmonitor", "evil")
+	if err := os.Symlink("/etc", plain+"/memory/link"); err != nil {
+		t.Fatal(err)
+	}
+	slices.SortFunc(hidden, func(a, b string) int { return strings.Compare(w.path(b), w.path(a)) }) // the inner before the outer
+	for _, name := range hidden {
+		if err := os.Chmod(w.path(name), 0o311); err != nil {
+			t.Fatal(err)
+		}
+	}
+	report, err := watch.End(t.Context())
+	if err != nil || len(report.Plain) != 1 {
+		t.Errorf("%v, found %v", err, report.Plain)
+	}
+	if diff := cmp.Diff([]string{".git/config: core.fsmonitor", ".git/hooks/post-commit: added", "sub/.git/hooks/post-commit: added"}, w.lines(report)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // Where a program of the host writes there are files and folders only.
 func TestPlainFolders(t *testing.T) {
 	t.Parallel()

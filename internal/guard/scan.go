@@ -144,6 +144,7 @@ func (s *scanner) gitDir(rel string) {
 		s.Partial = true
 		return
 	}
+	s.unlock(rel, toChange)
 	s.seen[rel] = true
 	s.Dirs = append(s.Dirs, rel)
 	if !s.deep {
@@ -176,9 +177,36 @@ func (s *scanner) gitDir(rel string) {
 	s.modules(path.Join(rel, "modules"), 0)
 }
 
+// What we need to be allowed to look at a folder, and to put back what is in it.
+const (
+	toRead   fs.FileMode = 0o500
+	toChange fs.FileMode = 0o700
+)
+
+// unlock lets us into a folder after a session, which can have closed it: git finds a file by its name in a folder that nobody
+// can list.
+func (s *scanner) unlock(rel string, need fs.FileMode) {
+	if s.since.IsZero() {
+		return
+	}
+	if info, err := s.root.Lstat(rel); err == nil && info.IsDir() && info.Mode().Perm()&need != need {
+		_ = s.root.Chmod(rel, info.Mode().Perm()|toChange)
+	}
+}
+
+// unlockAll lets us into all folders of a path.
+func (s *scanner) unlockAll(rel string) {
+	for i, c := range rel {
+		if c == '/' {
+			s.unlock(rel[:i], toRead)
+		}
+	}
+}
+
 // digestAll digests a file, or the files of a folder, also where a link leads to it. Links in it to other folders are not
 // followed, so that nothing goes in circles.
 func (s *scanner) digestAll(rel string, depth int) {
+	s.unlock(rel, toRead)
 	info, err := s.root.Lstat(rel)
 	if err != nil {
 		return
@@ -243,6 +271,7 @@ func (s *scanner) modules(rel string, depth int) {
 
 // list returns the entries of a folder. Of one with too many it notes that.
 func (s *scanner) list(rel string) []fs.DirEntry {
+	s.unlock(rel, toChange)
 	f, err := s.root.OpenFile(rel, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0) // a pipe would keep us waiting
 	if err != nil {
 		return nil
@@ -407,6 +436,13 @@ func (s *scanner) walk(dir *os.Root, rel string, depth int, on ground) {
 			if e.IsDir() {
 				if on == work && slices.Contains(installed, e.Name()) {
 					below = foreign
+				}
+				need := toRead
+				if on >= plain {
+					need = toChange
+				}
+				if info, err := e.Info(); err == nil && info.Mode().Perm()&need != need && !s.since.IsZero() {
+					_ = dir.Chmod(e.Name(), info.Mode().Perm()|toChange)
 				}
 				if sub, err := dir.OpenRoot(e.Name()); err == nil {
 					s.walk(sub, name, depth+1, below)
