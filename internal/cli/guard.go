@@ -84,11 +84,14 @@ type lines []string
 
 func (l lines) String() string { return strings.Join(l, "\n") }
 
-// reportGuard tells what sessions did to repositories.
+// reportGuard tells what sessions did to repositories: this one, or those that ended before without anybody being told.
 func (a *app) reportGuard(reports []guard.Report, killed bool) {
 	for _, r := range reports {
 		who := "this session"
-		if killed {
+		switch {
+		case r.Waiting:
+			who = "a VM that booted to wait for a session in " + ui.Sanitize(r.Root)
+		case killed:
 			who = "a session in " + ui.Sanitize(r.Root) + " whose claude-vm was killed"
 		}
 		text := lines{"put back what " + who + " changed in git's data, where git could run it on this computer:"}

@@ -59,6 +59,7 @@ func inside(dir, path string) bool {
 // Report is what a session did to a repository.
 type Report struct {
 	Root     string
+	Waiting  bool      // it was a VM that boots to wait for a session, and nobody was there to be told
 	Fixed    bool      // the findings were put back, where they have no error
 	Findings []Finding // in git's data
 	Files    []string  // changed, and run by tools of the host, the sooner the further to the front; relative to Root if they lie in it
@@ -278,7 +279,8 @@ func (s Store) Recover(ctx context.Context) ([]Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	if files, _ := filepath.Glob(s.file("*")); len(files)+len(locks) == 0 {
+	files, _ := filepath.Glob(s.file("*"))
+	if left, _ := filepath.Glob(s.left("*")); len(files)+len(left)+len(locks) == 0 {
 		return nil, nil
 	}
 	gate, err := s.Locks.Lock(ctx, "guard", state.Exclusive)
@@ -287,6 +289,33 @@ func (s Store) Recover(ctx context.Context) ([]Report, error) {
 	}
 	defer gate.Unlock()
 	reports, _, err := s.recover()
+	left, taken := s.take()
+	return append(reports, left...), errors.Join(err, taken)
+}
+
+func (s Store) left(name string) string { return filepath.Join(s.Dir, name+".report") }
+
+// Leave keeps a report, if it says anything, until somebody is there to be told: Recover returns it once.
+func (s Store) Leave(r Report) error {
+	if len(r.Findings)+len(r.Files)+len(r.Odd)+len(r.Plain)+len(r.Partial) == 0 {
+		return nil
+	}
+	r.Waiting = true
+	return state.WriteJSON(s.left(strings.ToLower(rand.Text()[:12])), r)
+}
+
+// take returns the reports that were left. It has the gate.
+func (s Store) take() (reports []Report, err error) {
+	files, err := filepath.Glob(s.left("*"))
+	for _, file := range files {
+		var r Report
+		if failed := state.ReadJSON(file, &r); failed != nil {
+			err = errors.Join(err, failed)
+		} else {
+			reports = append(reports, r)
+		}
+		err = errors.Join(err, os.Remove(file))
+	}
 	return reports, err
 }
 
