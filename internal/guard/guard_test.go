@@ -768,6 +768,32 @@ func TestSharedFolders(t *testing.T) {
 	}
 }
 
+// A session that has the folder around the project too has looked at the project for itself, as another one learns from its notes.
+func TestSharedFoldersOfSessionsAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write(".git/hooks/pre-push", "mine")
+	dir := filepath.Dir(w.root)
+	around, _, err := w.store.Begin(t.Context(), Site{Root: w.root, Main: w.root, Shared: []string{dir}}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-around.walked
+	w.write(".git/hooks/pre-push", "evil")
+	w.write(".git/hooks/post-commit", "evil")
+	second := w.begin(true)
+	want := []string{".git/hooks/post-commit: added", ".git/hooks/pre-push: changed"}
+	if diff := cmp.Diff(want, w.end(second)); diff != "" {
+		t.Error(diff)
+	}
+	if text, _ := os.ReadFile(w.path(".git/hooks/pre-push")); string(text) != "mine" {
+		t.Errorf("the hook is %q", text)
+	}
+	if found := w.end(around); len(found) != 0 {
+		t.Errorf("found once more: %q", found)
+	}
+}
+
 // A guest that can write to the folder around the project can put a link in its place. What that leads to is none of the guest's.
 func TestProjectThatBecameALink(t *testing.T) {
 	t.Parallel()
@@ -775,7 +801,7 @@ func TestProjectThatBecameALink(t *testing.T) {
 	dir := filepath.Dir(w.root)
 	w.write("../precious/.git/HEAD", "x")
 	w.write("../precious/.git/hooks/post-commit", "mine")
-	watch, _, err := w.store.Begin(t.Context(), Site{Root: w.root, Main: w.root, Shared: []string{dir}, Plain: nil}, true)
+	watch, _, err := w.store.Begin(t.Context(), Site{Root: w.root, Main: w.root, Shared: []string{dir}}, true)
 	if err != nil {
 		t.Fatal(err)
 	}
