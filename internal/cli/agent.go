@@ -94,7 +94,7 @@ func (a *app) runSession(ctx context.Context, command func(*config.Config) guest
 	if err := a.ensureTemplate(ctx, s.store, s.project, s.cfg, s.asked); err != nil {
 		return err
 	}
-	guarded, err := a.guardGit(ctx, s.project, s.cfg)
+	guarded, err := a.guardGit(ctx, s.project, s.spec.Mounts, s.cfg)
 	if err != nil {
 		return err
 	}
@@ -231,6 +231,9 @@ func label(command guest.Session) string {
 	return "shell"
 }
 
+// conversations is who asked for the folder of Claude's conversations.
+const conversations = "Claude's conversations"
+
 // mounts returns the folders that a session sees: the project, what git needs of it elsewhere, Claude's conversations
 // about it, and what the user asked for.
 func (a *app) mounts(p *project.Project, cfg *config.Config, asked *trust.Review) ([]mount.Mount, error) {
@@ -249,7 +252,7 @@ func (a *app) mounts(p *project.Project, cfg *config.Config, asked *trust.Review
 			return nil, err
 		}
 		base = append(base, mount.Mount{
-			Host: host, Guest: lima.GuestHome + "/.claude/projects/" + name, Writable: true, Origin: "Claude's conversations",
+			Host: host, Guest: lima.GuestHome + "/.claude/projects/" + name, Writable: true, Origin: conversations,
 		})
 	}
 	added, err := a.addedMounts(cfg.Mounts, a.flags.mounts)

@@ -28,11 +28,6 @@ const (
 
 // benchMounts measures each way to share a folder that this host and the guest may have.
 func (a *app) benchMounts(ctx context.Context, store template.Store, p *project.Project, cfg *config.Config, asked *trust.Review) error {
-	guarded, err := a.guardGit(ctx, p, cfg)
-	if err != nil {
-		return err
-	}
-	defer guarded()
 	record, lock, err := store.Find(ctx, p.TemplateName())
 	if err != nil {
 		return err
@@ -93,6 +88,11 @@ func (a *app) benchMount(ctx context.Context, store template.Store, cfg *config.
 	}
 	out := proc.Limited{Most: 1 << 16}
 	spec.MountType, spec.Mounts = kind, append(spec.Mounts, mount.Mount{Host: dir, Guest: point, Writable: true})
+	guarded, err := a.guardGit(ctx, p, spec.Mounts, cfg)
+	if err != nil {
+		return nil, err
+	}
+	defer guarded()
 	spec.TTY, spec.Stdin, spec.Stdout = false, nil, &out
 	runner := session.Runner{Store: store, UI: a.ui}
 	code, err := runner.Run(ctx, spec)

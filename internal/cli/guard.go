@@ -10,6 +10,7 @@ import (
 
 	"github.com/themouette/claude-vm/internal/config"
 	"github.com/themouette/claude-vm/internal/guard"
+	"github.com/themouette/claude-vm/internal/mount"
 	"github.com/themouette/claude-vm/internal/project"
 	"github.com/themouette/claude-vm/internal/ui"
 )
@@ -26,19 +27,34 @@ func (a *app) guards() guard.Store {
 	return guard.Store{Dir: filepath.Join(string(a.state()), "state", "guard"), Locks: a.state()}
 }
 
-// guardGit notes how the project's git data is before a session. The function that it returns puts right what the session
-// has done to it, and tells.
-func (a *app) guardGit(ctx context.Context, p *project.Project, cfg *config.Config) (end func(), err error) {
-	return a.watchGit(ctx, p, cfg.Guard.Git, (*guard.Watch).End)
+// guardGit notes how the project and the folders that a session sees are before it. The function that it returns puts right
+// what the session has done to them, and tells.
+func (a *app) guardGit(ctx context.Context, p *project.Project, mounts []mount.Mount, cfg *config.Config) (end func(), err error) {
+	return a.watchGit(ctx, p, mounts, cfg.Guard.Git, (*guard.Watch).End)
+}
+
+// guardSite is what a guest that sees some folders may write to.
+func guardSite(p *project.Project, mounts []mount.Mount) guard.Site {
+	site := guard.Site{Root: p.Root, GitDirs: p.GitDirs, Main: p.Main}
+	for _, m := range mounts {
+		switch {
+		case !m.Writable:
+		case m.Origin == conversations:
+			site.Plain = append(site.Plain, m.Host)
+		default:
+			site.Shared = append(site.Shared, m.Host)
+		}
+	}
+	return site
 }
 
 func (a *app) watchGit(
-	ctx context.Context, p *project.Project, mode string, finish func(*guard.Watch, context.Context) (guard.Report, error),
+	ctx context.Context, p *project.Project, mounts []mount.Mount, mode string, finish func(*guard.Watch, context.Context) (guard.Report, error),
 ) (end func(), err error) {
 	if mode == "off" {
 		return func() {}, nil
 	}
-	watch, earlier, err := a.guards().Begin(ctx, guard.Site{Root: p.Root, GitDirs: p.GitDirs, Main: p.Main}, mode == "restore")
+	watch, earlier, err := a.guards().Begin(ctx, guardSite(p, mounts), mode == "restore")
 	a.reportGuard(earlier, true)
 	if err != nil {
 		return nil, err
@@ -68,11 +84,14 @@ type lines []string
 
 func (l lines) String() string { return strings.Join(l, "\n") }
 
-// reportGuard tells what sessions did to repositories.
+// reportGuard tells what sessions did to repositories: this one, or those that ended before without anybody being told.
 func (a *app) reportGuard(reports []guard.Report, killed bool) {
 	for _, r := range reports {
 		who := "this session"
-		if killed {
+		switch {
+		case r.Waiting:
+			who = "a VM that booted to wait for a session in " + ui.Sanitize(r.Root)
+		case killed:
 			who = "a session in " + ui.Sanitize(r.Root) + " whose claude-vm was killed"
 		}
 		text := lines{"put back what " + who + " changed in git's data, where git could run it on this computer:"}
@@ -81,13 +100,18 @@ func (a *app) reportGuard(reports []guard.Report, killed bool) {
 		}
 		a.warnList(maxFindings, slices.Concat(text, findings(r.Root, r.Findings)))
 		a.warnList(maxFiles, slices.Concat(lines{who + " changed files that tools on this computer run by themselves; look at them first:"}, sanitized(r.Files)))
+		text = lines{"put back what " + who + " changed in a folder where Claude writes on this computer, and only files and folders belong:"}
+		if !r.Fixed {
+			text = lines{who + " left what is neither file nor folder where Claude writes on this computer (guard.git = \"warn\"):"}
+		}
+		a.warnList(maxFindings, slices.Concat(text, findings(r.Root, r.Plain)))
 		text = lines{who + " made what is dangerous to others on this computer; it is so no longer:"}
 		if !r.Fixed {
 			text = lines{who + " made what is dangerous to others on this computer (guard.git = \"warn\"):"}
 		}
 		a.warnList(maxFiles, slices.Concat(text, findings(r.Root, r.Odd)))
-		if r.Partial {
-			a.ui.Warn("%s is too large to look at all of it: there may be more in it that a session has changed and that git or other tools run", r.Root)
+		for _, dir := range r.Partial {
+			a.ui.Warn("%s is too large to look at all of it: there may be more in it that a session has changed and that git or other tools run", ui.Sanitize(dir))
 		}
 	}
 }

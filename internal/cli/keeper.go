@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -66,9 +67,13 @@ func (a *app) runner(store template.Store, cfg *config.Config) session.Runner {
 // guardMode tells a keeper how the project's git data is guarded.
 const guardMode = "CLAUDE_VM_GUARD_GIT"
 
-// watchSpare guards the project's git data while a spare boots. What was put back stands in the keepers' log.
-func (a *app) watchSpare(ctx context.Context, p *project.Project) (end func(), err error) {
-	return a.watchGit(ctx, p, proc.Getenv(a.Env, guardMode), (*guard.Watch).Yield)
+// watchSpare guards git's data while a spare boots. What was put back stands in the keepers' log, and the next command tells of it.
+func (a *app) watchSpare(ctx context.Context, s session.Shape) (end func(), err error) {
+	finish := func(w *guard.Watch, ctx context.Context) (guard.Report, error) {
+		report, err := w.Yield(ctx)
+		return report, errors.Join(err, a.guards().Leave(report))
+	}
+	return a.watchGit(ctx, s.Project, s.Mounts, proc.Getenv(a.Env, guardMode), finish)
 }
 
 // standbyCount is how many spares to keep. Where software does the processor's work a boot is half a minute of a whole

@@ -138,7 +138,7 @@ func (a *app) setup(ctx context.Context, store template.Store, cfg *config.Confi
 	}
 	spec.CPUs = cmp.Or(spec.CPUs, store.Lima.Accel.DefaultCPUs())
 	if len(spec.Mounts) > 0 { // they may lie in the project
-		guarded, err := a.guardGit(ctx, spec.Project, cfg)
+		guarded, err := a.guardGit(ctx, spec.Project, spec.Mounts, cfg)
 		if err != nil {
 			return template.Entry{}, err
 		}

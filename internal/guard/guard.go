@@ -29,21 +29,48 @@ type Site struct {
 	Root    string   // the working tree
 	GitDirs []string // git directories outside of it
 	Main    string   // the main checkout, where submodules may have their working trees
+	Shared  []string // other folders, with any repositories in them
+	Plain   []string // those in which a program of the host writes, and where only files and folders belong
+}
+
+// areas returns the folders that are looked at, none of them twice, as they are before anything was looked at.
+func (s Site) areas() []*Area {
+	areas := []*Area{{Path: s.Root}}
+	for _, dir := range s.GitDirs {
+		areas = append(areas, &Area{Path: dir, Git: true})
+	}
+	for _, dir := range slices.Sorted(slices.Values(s.Shared)) { // the outer before the inner
+		if !slices.ContainsFunc(areas, func(a *Area) bool { return inside(a.Path, dir) }) {
+			areas = append(areas, &Area{Path: dir})
+		}
+	}
+	for _, dir := range s.Plain {
+		areas = append(areas, &Area{Path: dir, Plain: true})
+	}
+	return areas
+}
+
+// inside says whether an absolute path is a folder or lies in it.
+func inside(dir, path string) bool {
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && filepath.IsLocal(rel)
 }
 
 // Report is what a session did to a repository.
 type Report struct {
 	Root     string
+	Waiting  bool      // it was a VM that boots to wait for a session, and nobody was there to be told
 	Fixed    bool      // the findings were put back, where they have no error
 	Findings []Finding // in git's data
 	Files    []string  // changed, and run by tools of the host, the sooner the further to the front; relative to Root if they lie in it
 	Odd      []Finding // devices, and programs that run as their owner
-	Partial  bool      // there was too much to look at all of it
+	Plain    []Finding // in the plain folders
+	Partial  []string  // the folders in which there was too much to look at all of it
 }
 
 // owing says whether something could not be put back for want of room.
 func (r Report) owing() bool {
-	return slices.ContainsFunc(r.Findings, func(f Finding) bool { return full(f.Err) })
+	return slices.ContainsFunc(slices.Concat(r.Findings, r.Plain), func(f Finding) bool { return full(f.Err) })
 }
 
 // Store keeps the notes of the sessions that are running, and of those that were killed.
@@ -94,41 +121,47 @@ func (s Store) Begin(ctx context.Context, site Site, fix bool) (*Watch, []Report
 		return nil, reports, err
 	}
 	w := &Watch{store: s, name: strings.ToLower(rand.Text()[:12]), walked: make(chan struct{})}
-	w.notes = notes{Version: version, Root: site.Root, Fix: fix, Begun: time.Now(), Roots: append([]string{site.Root, site.Main}, site.GitDirs...)}
+	w.notes = notes{Version: version, Root: site.Root, Fix: fix, Begun: time.Now(), Roots: slices.Concat([]string{site.Root, site.Main}, site.GitDirs, site.Shared)}
 	if w.lock, err = s.Locks.TryLock(lockPrefix+w.name, state.Exclusive); err != nil {
 		return nil, reports, err
 	}
-	var tree *scanner
-	for i, dir := range append([]string{site.Root}, site.GitDirs...) {
-		scan, err := newScanner(dir, i > 0)
-		if err != nil {
-			w.lock.Remove()
-			return nil, reports, fmt.Errorf("noting how %s is: %w", dir, err)
-		}
-		scan.repository()
-		inherit(scan.Area, active)
-		w.notes.Areas = append(w.notes.Areas, scan.Area)
-		if i == 0 {
-			tree = scan
-		} else {
-			for _, name := range scan.outside {
-				tree.refer(".", name)
-			}
+	w.notes.Areas = site.areas()
+	var scans []*scanner
+	giveUp := func(err error) (*Watch, []Report, error) {
+		for _, scan := range scans {
 			scan.root.Close()
 		}
-	}
-	partial := tree.Partial
-	tree.Partial = true // until it is walked through
-	if err := w.save(); err != nil {
-		tree.root.Close()
 		w.lock.Remove()
 		return nil, reports, err
 	}
+	for _, area := range w.notes.Areas {
+		scan, err := newScanner(area, w.notes.Areas)
+		if err != nil {
+			return giveUp(fmt.Errorf("noting how %s is: %w", area.Path, err))
+		}
+		scans = append(scans, scan)
+		scan.repository()
+	}
+	across(scans)
+	partial := make([]bool, len(scans))
+	for i, scan := range scans {
+		inherit(scan.Area, active)
+		partial[i] = scan.Partial
+		scan.Partial = scan.Partial || !scan.Git // until it is walked through
+	}
+	if err := w.save(); err != nil {
+		return giveUp(err)
+	}
 	go func() {
-		defer tree.root.Close()
-		tree.Partial = partial
-		tree.tree()
-		inherit(tree.Area, active)
+		for i, scan := range scans {
+			scan.Partial, scan.begun = partial[i], w.notes.Begun
+			scan.tree()
+		}
+		across(scans)
+		for _, scan := range scans {
+			inherit(scan.Area, active)
+			scan.root.Close()
+		}
 		w.err = w.save()
 		close(w.walked)
 	}()
@@ -143,13 +176,26 @@ func (s Store) file(name string) string { return filepath.Join(s.Dir, name+".jso
 
 func (w *Watch) save() error { return state.WriteJSON(w.store.file(w.name), w.notes) }
 
+// across has each area note what configurations and links in the others name of it.
+func across(scans []*scanner) {
+	for i, from := range scans {
+		for name := range from.outside {
+			for j, to := range scans {
+				if i != j && (j == 0 || filepath.IsAbs(name)) { // git means the working tree by a path that is not absolute
+					to.refer(".", name)
+				}
+			}
+		}
+	}
+}
+
 // inherit takes over what other sessions that are running have noted of an area: their guests may have changed it since.
 func inherit(area *Area, active []notes) {
 	for _, other := range active {
 		for _, theirs := range other.Areas {
 			known := func(rel string) (string, bool) { // the path in their area, if they have looked at what is there
 				their, err := filepath.Rel(theirs.Path, filepath.Join(area.Path, rel))
-				return their, err == nil && filepath.IsLocal(their) && (!theirs.Partial || slices.ContainsFunc(theirs.Dirs, func(dir string) bool {
+				return their, err == nil && filepath.IsLocal(their) && !other.closer(theirs, filepath.Join(area.Path, rel)) && (!theirs.Partial || slices.ContainsFunc(theirs.Dirs, func(dir string) bool {
 					return below(dir, their)
 				}))
 			}
@@ -168,6 +214,11 @@ func inherit(area *Area, active []notes) {
 			}
 		}
 	}
+}
+
+// closer says whether another area is the one in which a path was looked at.
+func (n notes) closer(area *Area, path string) bool {
+	return slices.ContainsFunc(n.Areas, func(a *Area) bool { return a.Path != area.Path && inside(area.Path, a.Path) && inside(a.Path, path) })
 }
 
 // End compares the repository with what it was before the session and puts it right.
@@ -228,7 +279,8 @@ func (s Store) Recover(ctx context.Context) ([]Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	if files, _ := filepath.Glob(s.file("*")); len(files)+len(locks) == 0 {
+	files, _ := filepath.Glob(s.file("*"))
+	if left, _ := filepath.Glob(s.left("*")); len(files)+len(left)+len(locks) == 0 {
 		return nil, nil
 	}
 	gate, err := s.Locks.Lock(ctx, "guard", state.Exclusive)
@@ -237,6 +289,33 @@ func (s Store) Recover(ctx context.Context) ([]Report, error) {
 	}
 	defer gate.Unlock()
 	reports, _, err := s.recover()
+	left, taken := s.take()
+	return append(reports, left...), errors.Join(err, taken)
+}
+
+func (s Store) left(name string) string { return filepath.Join(s.Dir, name+".report") }
+
+// Leave keeps a report, if it says anything, until somebody is there to be told: Recover returns it once.
+func (s Store) Leave(r Report) error {
+	if len(r.Findings)+len(r.Files)+len(r.Odd)+len(r.Plain)+len(r.Partial) == 0 {
+		return nil
+	}
+	r.Waiting = true
+	return state.WriteJSON(s.left(strings.ToLower(rand.Text()[:12])), r)
+}
+
+// take returns the reports that were left. It has the gate.
+func (s Store) take() (reports []Report, err error) {
+	files, err := filepath.Glob(s.left("*"))
+	for _, file := range files {
+		var r Report
+		if failed := state.ReadJSON(file, &r); failed != nil {
+			err = errors.Join(err, failed)
+		} else {
+			reports = append(reports, r)
+		}
+		err = errors.Join(err, os.Remove(file))
+	}
 	return reports, err
 }
 
@@ -297,7 +376,10 @@ func (n notes) end() Report {
 	changed := map[string]occasion{}
 	scans := make([]*scanner, len(n.Areas))
 	for i, area := range n.Areas {
-		scan, err := newScanner(area.Path, area.Git)
+		if info, err := os.Lstat(area.Path); err == nil && info.IsDir() && info.Mode().Perm()&toRead != toRead {
+			_ = os.Chmod(area.Path, info.Mode().Perm()|toChange) // that it cannot be looked at is said in any case
+		}
+		scan, err := newScanner(&Area{Path: area.Path, Git: area.Git, Plain: area.Plain}, n.Areas)
 		if err != nil {
 			if !errors.Is(err, fs.ErrNotExist) {
 				report.Findings = append(report.Findings, Finding{area.Path, "cannot be looked at", err})
@@ -317,8 +399,14 @@ func (n notes) end() Report {
 		if scan == nil {
 			continue
 		}
-		report.Findings = append(report.Findings, compare(area, scan, looked, n.Roots, n.Fix)...)
-		report.Partial = report.Partial || scan.Partial || scan.unlisted
+		found := &report.Findings
+		if area.Plain {
+			found = &report.Plain
+		}
+		*found = append(*found, compare(area, scan, looked, n.Roots, n.Fix)...)
+		if scan.Partial || scan.unlisted {
+			report.Partial = append(report.Partial, area.Path)
+		}
 		for rel, is := range scan.Files {
 			was, known := area.Files[rel]
 			if _, guarded := scan.Nodes[rel]; guarded || was == is || !known && area.Partial {
@@ -349,16 +437,16 @@ func (s *scanner) again(before *Area) {
 	}
 	s.repository()
 	for _, dir := range before.Dirs {
+		s.unlockAll(dir)
 		if info, err := s.root.Stat(dir); err == nil && info.IsDir() {
 			s.gitDir(dir)
 		}
 	}
 	for _, name := range before.Named {
+		s.unlockAll(name)
 		s.digestAll(name, 0)
 	}
-	if !s.Git {
-		s.tree()
-	}
+	s.tree()
 	if !before.Partial {
 		return
 	}

@@ -98,7 +98,7 @@ func (w world) lines(report Report) (found []string) {
 // snapshot returns everything in the repository's git data that is guarded.
 func (w world) snapshot() map[string]Node {
 	w.Helper()
-	s, err := newScanner(w.root, false)
+	s, err := newScanner(&Area{Path: w.root}, nil)
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -496,7 +496,7 @@ func TestAnyAmountIsBounded(t *testing.T) {
 	w.write(strings.Repeat("d/", maxDepth+2)+"x", "")
 	begin := time.Now()
 	report, err := watch.End(t.Context())
-	if err != nil || !report.Partial {
+	if err != nil || len(report.Partial) == 0 {
 		t.Errorf("%v, partial %v", err, report.Partial)
 	}
 	want := []string{
@@ -578,7 +578,7 @@ func TestFilesThatRunByThemselves(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-	if report.Partial {
+	if len(report.Partial) > 0 {
 		t.Error("it went in circles")
 	}
 	var near []string
@@ -633,6 +633,71 @@ func TestWhatGitTakesFromTheProject(t *testing.T) {
 	}
 }
 
+// What the user's own configuration says holds in every repository.
+func TestProgramsOfTheUser(t *testing.T) {
+	w := newWorld(t)
+	t.Setenv("HOME", filepath.Dir(w.root))
+	w.write("../.gitconfig", "[core]\nhooksPath = .hooks\n[diff \"x\"]\ntextconv = ./conv\n")
+	watch := w.begin(true)
+	w.write(".hooks/pre-commit", "evil")
+	w.write("conv", "evil")
+	report, err := watch.End(t.Context())
+	if diff := cmp.Diff([]string{"conv", ".hooks/pre-commit"}, report.Files); diff != "" || err != nil {
+		t.Error(diff, err)
+	}
+}
+
+// A session need not change a configuration that names a program in the project: it can change the program.
+func TestProgramsOfConfigurations(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	other := filepath.Join(filepath.Dir(w.root), "other")
+	w.write("../other/.git/HEAD", "")
+	w.write("../other/.git/config", "[core]\neditor = "+w.path("for-other")+"\npager = tools/pager\n")
+	for key, value := range map[string]string{
+		"core.fsmonitor":    "tools/monitor",
+		"alias.x":           "!cd src && ./tools/x.sh",
+		"alias.y":           `!f() { sh "tools/not yet.sh" $1; tools/y; }; f`,
+		"alias.short":       "log main",
+		"filter.f.clean":    "tools/clean --of=tools/options %f",
+		"diff.d.textconv":   "sh " + w.path("tools/absolute"),
+		"core.editor":       "'" + w.path("two words") + "' -w",
+		"gpg.program":       "gpg",
+		"gpg.ssh.program":   w.path("two words/gpg"),
+		"sequence.editor":   "../elsewhere/editor",
+		"user.name":         "harmless",
+		"commit.template":   w.path("link"),
+		"core.sshCommand":   filepath.Join(other, "ssh"),
+		"remote.origin.url": "https://example.org/tools/url",
+	} {
+		w.git("config", key, value)
+	}
+	was := strings.Fields("tools/monitor tools/x.sh tools/y tools/clean tools/options tools/absolute tools/url tools/pager gpg harmless src/main link-target for-other ../other/ssh ../other/tools/pager")
+	for _, name := range was {
+		w.write(name, "mine")
+	}
+	w.write("two words/gpg", "mine")
+	if err := os.Symlink("link-target", w.path("link")); err != nil {
+		t.Fatal(err)
+	}
+	watch, _, err := w.store.Begin(t.Context(), Site{Root: w.root, Main: w.root, Shared: []string{other}}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-watch.walked
+	for _, name := range was {
+		w.write(name, "evil")
+	}
+	w.write("two words/gpg", "evil")
+	report, err := watch.End(t.Context())
+	if diff := cmp.Diff([]string{
+		other + "/ssh", other + "/tools/pager", "for-other", "gpg", "link",
+		"tools/absolute", "tools/clean", "tools/monitor", "tools/options", "tools/x.sh", "tools/y", "two words/gpg",
+	}, slices.Sorted(slices.Values(report.Files))); diff != "" || err != nil {
+		t.Error(diff, err)
+	}
+}
+
 // What is beyond the bounds is said to be there, and does not hide what was known.
 func TestTooManyFilesToList(t *testing.T) {
 	t.Parallel()
@@ -646,13 +711,248 @@ func TestTooManyFilesToList(t *testing.T) {
 	}
 	w.write(".envrc", "")
 	report, err := watch.End(t.Context())
-	if err != nil || !report.Partial || report.Files[0] != ".envrc" {
+	if err != nil || len(report.Partial) == 0 || report.Files[0] != ".envrc" {
 		t.Errorf("%v, partial %v, %q", err, report.Partial, report.Files[0])
 	}
 	watch = w.begin(true)
 	w.write("new/.git/hooks/post-commit", "x")
 	if found := w.end(watch); len(found) != 1 {
 		t.Errorf("found %q", found)
+	}
+}
+
+// Other folders that a guest can write to are guarded as the project, wherever the one lies in the other.
+func TestSharedFolders(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	dir := filepath.Dir(w.root)
+	w.write("../src/repo/.git/HEAD", "ref: refs/heads/main\n")
+	w.write("../src/repo/.git/config", "[alias]\nst = status\n")
+	w.write("../src/repo/.git/hooks/pre-push", "mine\n")
+	w.write(".git/hooks/pre-commit", "mine\n")
+	for name, shared := range map[string][]string{
+		"beside":     {dir + "/src"},
+		"twice":      {dir + "/src/repo", dir + "/src"},
+		"in each":    {dir, dir + "/src", w.root},
+		"repository": {dir + "/src/repo"},
+	} {
+		watch, _, err := w.store.Begin(t.Context(), Site{Root: w.root, Main: w.root, Shared: shared}, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-watch.walked
+		w.write("../src/repo/.git/hooks/post-checkout", "evil")
+		w.write("../src/repo/.git/hooks/pre-push", "evil")
+		w.write("../src/repo/.git/config", "[core]\nfsmonitor = evil\n")
+		w.write("../src/repo/.envrc", name)
+		w.write("../src/repo/tool", "evil")
+		w.write(".git/hooks/pre-commit", "evil")
+		if err := os.Chmod(w.path("../src/repo/tool"), 0o755|fs.ModeSetuid); err != nil {
+			t.Fatal(err)
+		}
+		report, err := watch.End(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := w.lines(report)
+		slices.Sort(found)
+		if diff := cmp.Diff([]string{
+			"../src/repo/.git/config: alias.st", "../src/repo/.git/config: core.fsmonitor", "../src/repo/.git/hooks/post-checkout: added",
+			"../src/repo/.git/hooks/pre-push: changed", ".git/hooks/pre-commit: changed",
+		}, found); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+		if want := []string{dir + "/src/repo/.envrc"}; !slices.Equal(report.Files, want) || len(report.Odd) != 1 || len(report.Partial) != 0 {
+			t.Errorf("%s: %q, %v, %v", name, report.Files, report.Odd, report.Partial)
+		}
+	}
+}
+
+// A session that has the folder around the project too has looked at the project for itself, as another one learns from its notes.
+func TestSharedFoldersOfSessionsAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write(".git/hooks/pre-push", "mine")
+	dir := filepath.Dir(w.root)
+	around, _, err := w.store.Begin(t.Context(), Site{Root: w.root, Main: w.root, Shared: []string{dir}}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-around.walked
+	w.write(".git/hooks/pre-push", "evil")
+	w.write(".git/hooks/post-commit", "evil")
+	second := w.begin(true)
+	want := []string{".git/hooks/post-commit: added", ".git/hooks/pre-push: changed"}
+	if diff := cmp.Diff(want, w.end(second)); diff != "" {
+		t.Error(diff)
+	}
+	if text, _ := os.ReadFile(w.path(".git/hooks/pre-push")); string(text) != "mine" {
+		t.Errorf("the hook is %q", text)
+	}
+	if found := w.end(around); len(found) != 0 {
+		t.Errorf("found once more: %q", found)
+	}
+}
+
+// A guest that can write to the folder around the project can put a link in its place. What that leads to is none of the guest's.
+func TestProjectThatBecameALink(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	dir := filepath.Dir(w.root)
+	w.write("../precious/.git/HEAD", "x")
+	w.write("../precious/.git/hooks/post-commit", "mine")
+	watch, _, err := w.store.Begin(t.Context(), Site{Root: w.root, Main: w.root, Shared: []string{dir}}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-watch.walked
+	if err := errors.Join(os.Rename(w.root, w.root+"-moved"), os.Symlink("precious", w.root)); err != nil {
+		t.Fatal(err)
+	}
+	w.write("../proj-moved/.git/hooks/post-commit", "evil")
+	report, err := watch.End(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, _ := os.ReadFile(w.path("../precious/.git/hooks/post-commit")); string(text) != "mine" {
+		t.Errorf("what the link led to became %q: %v", text, report.Findings)
+	}
+	if _, err := os.Stat(w.path("../proj-moved/.git/hooks/post-commit")); err == nil || report.Findings[0].Err == nil {
+		t.Errorf("found %v", report.Findings)
+	}
+}
+
+// What a guest does while its folders are still being noted does not pass for what was there before.
+func TestYoungerThanTheSession(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s, err := newScanner(&Area{Path: w.root}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.root.Close()
+	w.write("sub/.git/hooks/old", "")
+	w.write("sub/.git/hooks/new", "")
+	old, err := os.Stat(w.path("sub/.git/hooks/new"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for s.begun = changeTime(old.Sys().(*syscall.Stat_t)).Add(1); !changedSince(old, s.begun); { // clocks of file systems are coarse
+		w.write("sub/.git/hooks/new", "")
+		if old, err = os.Stat(w.path("sub/.git/hooks/new")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.tree()
+	_, before := s.Nodes["sub/.git/hooks/old"]
+	if _, after := s.Nodes["sub/.git/hooks/new"]; !before || after {
+		t.Errorf("before the session there was: %v %v", before, after)
+	}
+}
+
+// Git runs what lies in a folder that nobody can list.
+func TestFoldersThatCannotBeListed(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() == 0 {
+		t.Skip("root can list everything")
+	}
+	w := newWorld(t)
+	plain := filepath.Join(filepath.Dir(w.root), "talks")
+	w.write("../talks/memory/a.md", "")
+	w.write("sub/.git/HEAD", "")
+	hidden := []string{".git", ".git/hooks", "sub", "sub/.git/hooks", "../talks/memory", "../talks", "."}
+	watch, _, err := w.store.Begin(t.Context(), Site{Root: w.root, Main: w.root, Plain: []string{plain}}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-watch.walked
+	w.write(".git/hooks/post-commit", "evil")
+	w.write("sub/.git/hooks/post-commit", "evil")
+	w.git("config", "core.fsmonitor", "evil")
+	if err := os.Symlink("/etc", plain+"/memory/link"); err != nil {
+		t.Fatal(err)
+	}
+	slices.SortFunc(hidden, func(a, b string) int { return strings.Compare(w.path(b), w.path(a)) }) // the inner before the outer
+	for _, name := range hidden {
+		if err := os.Chmod(w.path(name), 0o311); err != nil {
+			t.Fatal(err)
+		}
+	}
+	report, err := watch.End(t.Context())
+	if err != nil || len(report.Plain) != 1 {
+		t.Errorf("%v, found %v", err, report.Plain)
+	}
+	if diff := cmp.Diff([]string{".git/config: core.fsmonitor", ".git/hooks/post-commit: added", "sub/.git/hooks/post-commit: added"}, w.lines(report)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// What nobody was there to be told is told once, with the errors.
+func TestReportsThatWereLeft(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	report := Report{Root: w.root, Fixed: true, Findings: []Finding{{"/a", "added", nil}, {"/b", "changed", fs.ErrPermission}}, Files: []string{"x"}}
+	if err := errors.Join(w.store.Leave(report), w.store.Leave(Report{Root: w.root})); err != nil {
+		t.Fatal(err)
+	}
+	got, err := w.store.Recover(t.Context())
+	if err != nil || len(got) != 1 {
+		t.Fatalf("%v, %v", got, err)
+	}
+	if !got[0].Waiting || !slices.Equal(got[0].Files, report.Files) || got[0].Findings[0] != report.Findings[0] || got[0].Findings[1].Err.Error() != fs.ErrPermission.Error() {
+		t.Errorf("got %+v", got[0])
+	}
+	if got, err = w.store.Recover(t.Context()); err != nil || len(got) != 0 {
+		t.Errorf("once more: %v, %v", got, err)
+	}
+}
+
+// Where a program of the host writes there are files and folders only.
+func TestPlainFolders(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	plain := filepath.Join(filepath.Dir(w.root), "talks")
+	w.write("../talks/memory/a.md", "")
+	w.write("../talks/was.md", "")
+	if err := os.Symlink("../precious", plain+"/mine"); err != nil {
+		t.Fatal(err)
+	}
+	w.write("../precious", "mine")
+	watch, _, err := w.store.Begin(t.Context(), Site{Root: w.root, Main: w.root, Plain: []string{plain}}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-watch.walked
+	if err := errors.Join(
+		os.Remove(plain+"/was.md"), os.RemoveAll(plain+"/memory"), os.Remove(plain+"/mine"),
+		os.Symlink("../precious", plain+"/was.md"), os.Symlink("/etc", plain+"/memory"), os.Symlink("/etc/passwd", plain+"/mine"),
+		os.Mkdir(plain+"/new", 0o700), os.Symlink("../../precious", plain+"/new/config"), syscall.Mkfifo(plain+"/new/talk.jsonl", 0o600),
+		os.WriteFile(plain+"/new/ok.jsonl", nil, 0o600), os.WriteFile(plain+"/root", nil, 0o700), os.Chmod(plain+"/root", 0o700|fs.ModeSetuid),
+	); err != nil {
+		t.Fatal(err)
+	}
+	report, err := watch.End(t.Context())
+	if err != nil || len(report.Findings) != 0 || len(report.Files) != 0 || len(report.Odd) != 1 {
+		t.Errorf("%v: %+v", err, report)
+	}
+	var found []string
+	for _, f := range report.Plain {
+		found = append(found, strings.TrimPrefix(f.Path, plain+"/")+": "+f.What)
+		if f.Err != nil {
+			t.Error(f)
+		}
+	}
+	if diff := cmp.Diff([]string{
+		`memory: added, a symbolic link to "/etc"`, "mine: changed", "new/config: added, and not readable", "new/talk.jsonl: added",
+		`was.md: added, a symbolic link to "../precious"`,
+	}, found); diff != "" {
+		t.Error(diff)
+	}
+	if target, _ := os.Readlink(plain + "/mine"); target != "../precious" {
+		t.Errorf("the user's own link leads to %q", target)
+	}
+	if _, err := os.Stat(plain + "/new/ok.jsonl"); err != nil {
+		t.Error(err)
 	}
 }
 

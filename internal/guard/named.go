@@ -23,6 +23,19 @@ func (s *scanner) named(gitDir string) {
 		name = path.Join(gitDir, name)
 		s.configured(name, s.Nodes[name].Text, worktree)
 	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return
+	}
+	root, err := os.OpenRoot(home)
+	if err != nil {
+		return
+	}
+	defer root.Close()
+	for _, name := range []string{".gitconfig", ".config/git/config"} { // those of the user's, for every repository
+		text, _ := readAll(root, name, 0)
+		s.configured(filepath.Join(home, name), text, worktree)
+	}
 }
 
 // configured finds what one configuration names, and those that it includes.
@@ -32,25 +45,52 @@ func (s *scanner) configured(config string, text []byte, worktree string) {
 		return
 	}
 	for _, e := range entries {
-		from, includes := worktree, false
 		switch e.pattern() {
 		case "include.path", "includeif.*.path":
-			from, includes = path.Dir(config), true
+			if name, ok := s.refer(path.Dir(config), fromHome(e.value)); ok {
+				if text, err := readAll(s.root, name, 0); err == nil {
+					s.configured(name, text, worktree)
+				}
+			}
 		case "core.hookspath", "core.attributesfile":
+			s.refer(worktree, fromHome(e.value))
 		default:
-			continue
-		}
-		value := e.value
-		if rest, ok := strings.CutPrefix(value, "~/"); ok {
-			home, _ := os.UserHomeDir()
-			value = filepath.Join(home, rest)
-		}
-		if name, ok := s.refer(from, value); ok && includes {
-			if text, err := readAll(s.root, name, 0); err == nil {
-				s.configured(name, text, worktree)
+			if !harmlessKeys().MatchString(e.pattern()) {
+				s.programs(worktree, e.value)
 			}
 		}
 	}
+}
+
+// separators are what words end at for a shell, as far as we need to know.
+const separators = " \t\n\"'`;&|()<>={}!"
+
+// programs finds the files that a value may name, be it a path or a command. What looks like a path need not be there yet.
+func (s *scanner) programs(worktree, value string) {
+	words := strings.FieldsFunc(value, func(c rune) bool { return strings.ContainsRune(separators, c) })
+	for _, word := range append(words, strings.TrimPrefix(value, "!")) {
+		if s.words--; s.words < 0 {
+			s.words, s.unlisted = 0, true
+			return
+		}
+		word = fromHome(word)
+		info, err := s.root.Stat(join(worktree, word))
+		if filepath.IsAbs(word) {
+			info, err = os.Stat(word)
+		}
+		if err == nil && !info.IsDir() || err != nil && strings.Contains(word, "/") {
+			s.refer(worktree, word)
+		}
+	}
+}
+
+// fromHome returns a path as git reads it in a configuration.
+func fromHome(value string) string {
+	if rest, ok := strings.CutPrefix(value, "~/"); ok {
+		home, _ := os.UserHomeDir()
+		return filepath.Join(home, rest)
+	}
+	return value
 }
 
 // join returns what a path means that is seen from a folder.
@@ -71,7 +111,9 @@ func (s *scanner) refer(from, value string) (rel string, ok bool) {
 		rel, _ = filepath.Rel(s.Path, rel)
 	}
 	if value == "" || rel == "." || !filepath.IsLocal(rel) {
-		s.outside = append(s.outside, value)
+		if len(s.outside) < maxFiles {
+			s.outside[value] = true
+		}
 		return "", false
 	}
 	if s.referred[rel] || len(s.Named) >= maxFiles {

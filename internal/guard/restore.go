@@ -2,6 +2,7 @@ package guard
 
 import (
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -19,6 +20,33 @@ type Finding struct {
 	Path string // absolute
 	What string // added, changed, removed, what it does, or the key of a configuration
 	Err  error  // why it could not be put back
+}
+
+// kept is a finding in a file: an error is its text there.
+type kept struct {
+	Path, What, Err string
+}
+
+// MarshalJSON writes a finding into a file.
+func (f Finding) MarshalJSON() ([]byte, error) {
+	k := kept{Path: f.Path, What: f.What}
+	if f.Err != nil {
+		k.Err = f.Err.Error()
+	}
+	return json.Marshal(k)
+}
+
+// UnmarshalJSON reads one.
+func (f *Finding) UnmarshalJSON(text []byte) error {
+	var k kept
+	if err := json.Unmarshal(text, &k); err != nil {
+		return err
+	}
+	f.Path, f.What = k.Path, k.What
+	if k.Err != "" {
+		f.Err = errors.New(k.Err)
+	}
+	return nil
 }
 
 // compare finds what has changed in an area in a way that matters, and puts it back if fix says so. It knows of no symbolic

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -24,7 +25,7 @@ const (
 	maxDepth  = 100       // folders in folders
 	maxFiles  = 10_000    // files of each occasion on which they run by themselves
 	maxRead   = 256 << 20 // bytes of them that are read
-	maxFollow = 100_000   // entries of folders that a link leads to
+	maxFollow = 100_000   // entries of folders that a link leads to, and words of configurations
 )
 
 // Kind is what stands at a path.
@@ -57,6 +58,7 @@ func (n Node) same(m Node) bool {
 type Area struct {
 	Path    string            `json:"path"`
 	Git     bool              `json:"git"`     // the folder is a git directory itself, and no working tree
+	Plain   bool              `json:"plain"`   // only files and folders belong there
 	Dirs    []string          `json:"dirs"`    // git directories, relative to Path, the outer before the inner
 	Nodes   map[string]Node   `json:"nodes"`   // what matters in them, relative to Path
 	Named   []string          `json:"named"`   // what git takes from the project, because configurations or links say so
@@ -74,22 +76,36 @@ type scanner struct {
 	deep     bool             // in a git directory
 	limit    int              // entries that are still looked at
 	referred map[string]bool  // Named
-	outside  []string         // what configurations and links name that is not in the area
+	outside  map[string]bool  // what configurations and links name that is not in the area
 	follow   int              // those behind links
+	words    int              // of configurations that are still looked at
 	listed   map[occasion]int // Files
 	read     int              // bytes of them
 	unlisted bool             // not all of Files is
+	others   map[string]bool  // the paths of other areas
+	begun    time.Time        // when set, what is younger is not how it was before the session: a guest may run already
 	since    time.Time        // when set, special files that are younger are noted
 	odd      map[string]bool  // those: devices, and programs that run as their owner or group
 }
 
-func newScanner(path string, git bool) (*scanner, error) {
-	root, err := os.OpenRoot(path)
+// newScanner looks at an area, without those in it that are looked at for themselves.
+func newScanner(area *Area, all []*Area) (*scanner, error) {
+	root, err := os.OpenRoot(area.Path)
 	if err != nil {
 		return nil, err
 	}
-	area := &Area{Path: path, Git: git, Nodes: map[string]Node{}, Files: map[string]string{}}
-	return &scanner{Area: area, root: root, seen: map[string]bool{}, known: map[string]bool{}, limit: maxTree, follow: maxFollow, referred: map[string]bool{}, listed: map[occasion]int{}, odd: map[string]bool{}}, nil
+	// A guest with a folder around this one can put a link in its place.
+	if target, err := filepath.EvalSymlinks(area.Path); err != nil || target != area.Path {
+		root.Close()
+		return nil, errors.Join(err, errors.New("it is not the folder that was shared, but a link"))
+	}
+	area.Nodes, area.Files = map[string]Node{}, map[string]string{}
+	s := &scanner{Area: area, root: root, seen: map[string]bool{}, known: map[string]bool{}, limit: maxTree, follow: maxFollow, words: maxFollow, referred: map[string]bool{},
+		outside: map[string]bool{}, listed: map[occasion]int{}, odd: map[string]bool{}, others: map[string]bool{}}
+	for _, other := range all {
+		s.others[other.Path] = other.Path != area.Path
+	}
+	return s, nil
 }
 
 // repository looks at the git data of the area itself.
@@ -128,6 +144,7 @@ func (s *scanner) gitDir(rel string) {
 		s.Partial = true
 		return
 	}
+	s.unlock(rel, toChange)
 	s.seen[rel] = true
 	s.Dirs = append(s.Dirs, rel)
 	if !s.deep {
@@ -160,9 +177,36 @@ func (s *scanner) gitDir(rel string) {
 	s.modules(path.Join(rel, "modules"), 0)
 }
 
+// What we need to be allowed to look at a folder, and to put back what is in it.
+const (
+	toRead   fs.FileMode = 0o500
+	toChange fs.FileMode = 0o700
+)
+
+// unlock lets us into a folder after a session, which can have closed it: git finds a file by its name in a folder that nobody
+// can list.
+func (s *scanner) unlock(rel string, need fs.FileMode) {
+	if s.since.IsZero() {
+		return
+	}
+	if info, err := s.root.Lstat(rel); err == nil && info.IsDir() && info.Mode().Perm()&need != need {
+		_ = s.root.Chmod(rel, info.Mode().Perm()|toChange)
+	}
+}
+
+// unlockAll lets us into all folders of a path.
+func (s *scanner) unlockAll(rel string) {
+	for i, c := range rel {
+		if c == '/' {
+			s.unlock(rel[:i], toRead)
+		}
+	}
+}
+
 // digestAll digests a file, or the files of a folder, also where a link leads to it. Links in it to other folders are not
 // followed, so that nothing goes in circles.
 func (s *scanner) digestAll(rel string, depth int) {
+	s.unlock(rel, toRead)
 	info, err := s.root.Lstat(rel)
 	if err != nil {
 		return
@@ -227,6 +271,7 @@ func (s *scanner) modules(rel string, depth int) {
 
 // list returns the entries of a folder. Of one with too many it notes that.
 func (s *scanner) list(rel string) []fs.DirEntry {
+	s.unlock(rel, toChange)
 	f, err := s.root.OpenFile(rel, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0) // a pipe would keep us waiting
 	if err != nil {
 		return nil
@@ -253,7 +298,12 @@ func (s *scanner) note(rel string) {
 
 // keep keeps what stands at a path.
 func (s *scanner) keep(rel string) {
-	if n, ok := s.look(rel); ok {
+	n, ok := s.look(rel)
+	if ok && !s.begun.IsZero() {
+		info, err := s.root.Lstat(rel)
+		ok = err == nil && !changedSince(info, s.begun)
+	}
+	if ok {
 		s.Nodes[rel] = n
 	}
 }
@@ -312,7 +362,14 @@ func mark(info fs.FileInfo) string {
 }
 
 // tree walks through a working tree: for the repositories in it, and for what tools of the host run by themselves.
-func (s *scanner) tree() { s.walk(s.root, ".", 0, work) }
+func (s *scanner) tree() {
+	switch {
+	case s.Plain:
+		s.walk(s.root, ".", 0, plain)
+	case !s.Git: // as a part of it, its data was walked through
+		s.walk(s.root, ".", 0, work)
+	}
+}
 
 // data walks through all of a git directory: for links, where git would write to a file of the user's, for pipes, where it
 // would wait, and for repositories that hide there.
@@ -329,6 +386,7 @@ type ground int
 const (
 	work    ground = iota // the project
 	foreign               // other people's projects in it
+	plain                 // a folder of a program that writes there
 	gitData
 )
 
@@ -363,18 +421,28 @@ func (s *scanner) walk(dir *os.Root, rel string, depth int, on ground) {
 			case "head", "objects", "refs", "commondir":
 				has[lower] = true
 			}
-			if on != gitData && lower == ".git" {
+			if on != gitData && lower == ".git" && !s.others[filepath.Join(s.Path, name)] {
 				if s.dotGit(name); e.IsDir() {
 					continue
 				}
 			}
-			if on == gitData && !e.IsDir() && !e.Type().IsRegular() {
+			if on >= plain && !e.IsDir() && !e.Type().IsRegular() {
 				s.keep(name)
+				continue
+			}
+			if e.IsDir() && s.others[filepath.Join(s.Path, name)] {
 				continue
 			}
 			if e.IsDir() {
 				if on == work && slices.Contains(installed, e.Name()) {
 					below = foreign
+				}
+				need := toRead
+				if on >= plain {
+					need = toChange
+				}
+				if info, err := e.Info(); err == nil && info.Mode().Perm()&need != need && !s.since.IsZero() {
+					_ = dir.Chmod(e.Name(), info.Mode().Perm()|toChange)
 				}
 				if sub, err := dir.OpenRoot(e.Name()); err == nil {
 					s.walk(sub, name, depth+1, below)
@@ -409,10 +477,15 @@ func (s *scanner) special(e fs.DirEntry, rel string) {
 	if err != nil {
 		return
 	}
-	mode := info.Mode()
-	if st, ok := info.Sys().(*syscall.Stat_t); ok && mode&(fs.ModeSetuid|fs.ModeSetgid|fs.ModeDevice) != 0 && !changeTime(st).Before(s.since) {
+	if info.Mode()&(fs.ModeSetuid|fs.ModeSetgid|fs.ModeDevice) != 0 && changedSince(info, s.since) {
 		s.odd[rel] = true
 	}
+}
+
+// changedSince says whether an inode has changed, which a guest cannot hide.
+func changedSince(info fs.FileInfo, when time.Time) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && !changeTime(st).Before(when)
 }
 
 // digest notes what a file is that runs by itself, and what a link leads to.

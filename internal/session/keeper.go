@@ -18,7 +18,6 @@ import (
 	"github.com/themouette/claude-vm/internal/guest"
 	"github.com/themouette/claude-vm/internal/host"
 	"github.com/themouette/claude-vm/internal/lima"
-	"github.com/themouette/claude-vm/internal/project"
 	"github.com/themouette/claude-vm/internal/state"
 	"github.com/themouette/claude-vm/internal/template"
 )
@@ -132,7 +131,7 @@ func (r *Runner) keep(ctx context.Context, o order, spare *vm, record template.R
 	booting, stop := context.WithCancel(ctx)
 	go r.Lima.TrimConsoles(booting, spare.name)
 	booted := make(chan error, 1)
-	go func() { booted <- r.bootSpare(booting, spare, o.Shape.Project, machine, preparation(o.Shape, record)) }()
+	go func() { booted <- r.bootSpare(booting, spare, o.Shape, machine, preparation(o.Shape, record)) }()
 	defer func() {
 		stop()
 		if booted != nil {
@@ -279,11 +278,11 @@ func (r *Runner) fitting(ctx context.Context, s Shape) (template.Record, string,
 
 // bootSpare boots a spare and starts the shells in it one of which is to be a session's. Then it is paused: it costs no processor
 // time, and what setup scripts may have installed in it does nothing to the project while nobody watches.
-func (r *Runner) bootSpare(ctx context.Context, spare *vm, project *project.Project, machine lima.Machine, p guest.Preparation) error {
+func (r *Runner) bootSpare(ctx context.Context, spare *vm, shape Shape, machine lima.Machine, p guest.Preparation) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, readyTime, fmt.Errorf("it was not ready after %v", readyTime))
 	defer cancel()
 	if r.Standby.Watch != nil {
-		unwatch, err := r.Standby.Watch(ctx, project)
+		unwatch, err := r.Standby.Watch(ctx, shape)
 		if err != nil {
 			return err
 		}

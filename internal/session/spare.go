@@ -18,7 +18,6 @@ import (
 	"github.com/themouette/claude-vm/internal/guest"
 	"github.com/themouette/claude-vm/internal/lima"
 	"github.com/themouette/claude-vm/internal/proc"
-	"github.com/themouette/claude-vm/internal/project"
 	"github.com/themouette/claude-vm/internal/state"
 	"github.com/themouette/claude-vm/internal/template"
 )
@@ -34,8 +33,8 @@ type Standby struct {
 	MemoryGB int           // what all spares together may have, in GiB; 0: half of the host's, or one
 	// Spawn starts a keeper, a process that outlives this one and passes what it reads to Keep.
 	Spawn func(order []byte) error
-	// Watch guards a project while a keeper boots a spare that sees it; nil: nobody does.
-	Watch func(context.Context, *project.Project) (end func(), err error)
+	// Watch guards what a spare sees while a keeper boots it; nil: nobody does.
+	Watch func(context.Context, Shape) (end func(), err error)
 }
 
 // request is what is asked of the owner of a VM. Its answer is one byte with the files, or the end of the connection.
