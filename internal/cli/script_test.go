@@ -168,6 +168,7 @@ func (w world) setup(e *testscript.Env) error {
 	e.Values[processesKey] = p
 	e.Defer(func() {
 		p.end()
+		limatest.KillKeepers(state)
 		limatest.KillAll(filepath.Join(state, "vm"))
 		os.RemoveAll(state)
 	})

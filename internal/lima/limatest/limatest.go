@@ -59,6 +59,19 @@ func KillAll(home string) {
 	}
 }
 
+// KillKeepers ends what would go on by itself for a state folder, and make it anew, where the system tells of it.
+func KillKeepers(state string) {
+	processes, _ := filepath.Glob("/proc/[0-9]*")
+	for _, folder := range processes {
+		line, _ := os.ReadFile(filepath.Join(folder, "cmdline"))
+		env, _ := os.ReadFile(filepath.Join(folder, "environ"))
+		pid, _ := strconv.Atoi(filepath.Base(folder))
+		if bytes.HasSuffix(line, []byte("\x00keep-spare\x00")) && bytes.Contains(append([]byte{0}, env...), []byte("\x00CLAUDE_VM_HOME="+state+"\x00")) {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
+}
+
 // call is one run of one of the programs.
 type call struct {
 	name string
