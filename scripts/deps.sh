@@ -12,6 +12,8 @@ esac
 wanted=("$qemu" qemu-utils openssh-client git curl ca-certificates shellcheck tmux gnupg openssl)
 # What image.sh needs: mmdebstrap, user namespaces for it, and mke2fs.
 wanted+=(mmdebstrap uidmap e2fsprogs)
+# Shells whose completion is tested.
+wanted+=(zsh fish)
 
 if ! have dpkg-query; then
 	have limactl && exit 0
@@ -24,6 +26,17 @@ for package in "${wanted[@]}"; do
 done
 [ ${#missing[@]} = 0 ] && exit 0
 
-say "installing ${missing[*]}"
-as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q >&2
-as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}" >&2
+# apt shows what it prints, some hundred lines, if it fails.
+apt() {
+	local log
+	log=$(mktemp)
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get -q "$@" >"$log" 2>&1 || {
+		cat "$log" >&2
+		die "apt-get $1 failed"
+	}
+	rm "$log"
+}
+
+say "installing ${missing[*]} (a minute or two)"
+apt update
+apt install -y --no-install-recommends "${missing[@]}"

@@ -320,12 +320,17 @@ func (v *verdicts) String() string {
 		fmt.Fprintf(&b, "%-5s", strings.TrimPrefix(signalName(signal), "SIG"))
 	}
 	b.WriteString(" when this was about to begin\n")
+	leaks := 0
 	for _, key := range v.keys {
 		for _, signal := range signals {
 			fmt.Fprintf(&b, "%-5s", v.rows[key][signal])
+			if v.rows[key][signal] != "ok" {
+				leaks++
+			}
 		}
 		b.WriteString(" " + key + "\n")
 	}
+	fmt.Fprintf(&b, "%d steps, %d signals: %d leaks\n", len(v.keys), len(signals), leaks)
 	return b.String()
 }
 

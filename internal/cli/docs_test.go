@@ -6,6 +6,7 @@ import (
 	"os/exec" // the lines are for a shell
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -38,13 +39,22 @@ func blocks(page, language string) (found []string, err error) {
 
 var ours = regexp.MustCompile(`(^|[|&;] *)claude-vm( |$)`)
 
-// elsewhere are the lines of dialogues that are typed in a VM, and the scripts that type there.
+// elsewhere are the lines that cannot be run here, without their comments, and the files of this repository that try them.
 var elsewhere = map[string]string{
-	"lima@vm-my-proj:/home/ann/my-proj$ tail -f server.log": "exec.txtar",
+	"lima@vm-my-proj:/home/ann/my-proj$ tail -f server.log": "internal/cli/testdata/script/exec.txtar",
+
+	"curl -fsSL https://raw.githubusercontent.com/themouette/claude-vm/main/install.sh | bash":                                               "internal/cli/testdata/script/install.txtar",
+	`curl -fsSL "https://github.com/lima-vm/lima/releases/download/v2.2.0/lima-2.2.0-Linux-$(uname -m).tar.gz" | sudo tar -xz -C /usr/local`: "internal/cli/install_hint_test.go",
+	"sudo apt-get install qemu-system qemu-utils git openssh-client":                                                                         "internal/cli/install_hint_test.go",
+	`sudo usermod -aG kvm "$USER"`:                                    "docs/getting-started.md", // no test may do that
+	"go install github.com/themouette/claude-vm/cmd/claude-vm@latest": "cmd/claude-vm/main.go",
+	"make demo":  "scripts/demo.sh",
+	"make check": ".ci/run",
+	"make test":  ".ci/run",
 }
 
-// documented runs every command line with claude-vm in it that the documents show, example by example, in a project that
-// has a template, and those of dialogues while a session runs there. Each must end well.
+// documented runs every command line that the documents show, example by example, in a project that has a template, and those of
+// dialogues while a session runs there. Each must end well.
 func documented(ts *testscript.TestScript, _ bool, _ []string) {
 	pages, err := pages()
 	ts.Check(err)
@@ -64,10 +74,12 @@ func documented(ts *testscript.TestScript, _ bool, _ []string) {
 		for _, example := range examples {
 			run(page, "claude-vm setup")
 			for line := range strings.Lines(example) {
-				if line = strings.TrimSpace(line); ours.MatchString(line) {
-					run(page, line)
-					ran++
+				line, _, _ = strings.Cut(strings.TrimSpace(line), "  #")
+				if line = strings.TrimSpace(line); line == "" || elsewhere[line] != "" {
+					continue
 				}
+				run(page, line)
+				ran++
 			}
 		}
 	}
@@ -77,9 +89,7 @@ func documented(ts *testscript.TestScript, _ bool, _ []string) {
 		for line := range strings.Lines(strings.Join(dialogues, "")) {
 			line = strings.TrimSpace(line)
 			typed, ok := strings.CutPrefix(line, "$ ")
-			if script := elsewhere[line]; script != "" {
-				_, err := os.Stat("testdata/script/" + script)
-				ts.Check(err)
+			if elsewhere[line] != "" {
 				continue
 			}
 			if !ok || !ours.MatchString(typed) {
@@ -97,6 +107,38 @@ func documented(ts *testscript.TestScript, _ bool, _ []string) {
 	}
 	if ran < 30 {
 		ts.Fatalf("only %d command lines were found", ran)
+	}
+}
+
+// What is tried elsewhere is there, and so are the names that DEVELOPMENT.md types.
+func TestDocumentedElsewhere(t *testing.T) {
+	t.Parallel()
+	for line, file := range elsewhere {
+		if _, err := os.Stat(filepath.Join(root, file)); err != nil {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	examples, err := blocks(filepath.Join(root, "DEVELOPMENT.md"), "bash")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, target := range regexp.MustCompile(`make (?:-s )?(\w+)`).FindAllStringSubmatch(strings.Join(examples, ""), -1) {
+		if !regexp.MustCompile(`(?m)^` + target[1] + `:`).Match(makefile) {
+			t.Errorf("there is no %s to make", target[1])
+		}
+	}
+	for _, test := range regexp.MustCompile(`((?:Test|Fuzz)\w+)\S* .*?(\./\S+)`).FindAllStringSubmatch(strings.Join(examples, ""), -1) {
+		files, _ := filepath.Glob(filepath.Join(root, test[2], "*_test.go"))
+		if !slices.ContainsFunc(files, func(file string) bool {
+			text, _ := os.ReadFile(file)
+			return bytes.Contains(text, []byte("func "+test[1]+"("))
+		}) {
+			t.Errorf("there is no %s in %s", test[1], test[2])
+		}
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/themouette/claude-vm/internal/claude"
 	"github.com/themouette/claude-vm/internal/config"
 	"github.com/themouette/claude-vm/internal/git"
+	"github.com/themouette/claude-vm/internal/host"
 	"github.com/themouette/claude-vm/internal/lima"
 	"github.com/themouette/claude-vm/internal/project"
 	"github.com/themouette/claude-vm/internal/ui"
@@ -102,7 +103,7 @@ func (a *app) examine(ctx context.Context) (findings []finding, firstErr error) 
 	} else {
 		report("git", "found", nil)
 	}
-	free, err := freeSpace(string(a.state()))
+	free, err := host.FreeSpace(string(a.state()))
 	if err == nil {
 		err = a.needSpace(buildGB)
 	}

@@ -9,11 +9,10 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/themouette/claude-vm/internal/claude"
 	"github.com/themouette/claude-vm/internal/config"
 	"github.com/themouette/claude-vm/internal/git"
+	"github.com/themouette/claude-vm/internal/host"
 	"github.com/themouette/claude-vm/internal/lima"
 	"github.com/themouette/claude-vm/internal/proc"
 	"github.com/themouette/claude-vm/internal/project"
@@ -195,27 +194,11 @@ func (a *app) accel(ctx context.Context, client *lima.Client) (lima.Accel, strin
 
 // needSpace makes sure that there is room for some GB.
 func (a *app) needSpace(gb int64) error {
-	free, err := freeSpace(string(a.state()))
+	free, err := host.FreeSpace(string(a.state()))
 	if err == nil && free < gb*1_000_000_000 {
 		return fmt.Errorf("%w in %s: %d GB are needed, and %.1f GB are free", errNoSpace, a.state(), gb, float64(free)/1e9)
 	}
 	return nil
-}
-
-// freeSpace returns the bytes that we may still write in a folder, or in what will be its parent.
-func freeSpace(dir string) (int64, error) {
-	for {
-		var fs unix.Statfs_t
-		err := unix.Statfs(dir, &fs)
-		if err == nil {
-			return int64(fs.Bavail) * int64(fs.Bsize), nil
-		}
-		if parent := filepath.Dir(dir); parent != dir {
-			dir = parent
-			continue
-		}
-		return 0, err
-	}
 }
 
 // fetchClaude gets the release of Claude Code that the configuration asks for.

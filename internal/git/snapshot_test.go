@@ -4,9 +4,12 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
+
+	"pgregory.net/rapid"
 
 	"github.com/themouette/claude-vm/internal/git"
 	"github.com/themouette/claude-vm/internal/proc"
@@ -183,4 +186,39 @@ func TestSnapshotIsBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// Whatever files are called, and whatever becomes of them, all are counted.
+func TestAnyNamesAreCounted(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		w := newWorld(t)
+		w.mkdir("r")
+		w.git("r", "init", "-q")
+		names := rapid.SliceOfNDistinct(rapid.StringMatching(`[^/\x00]{1,40}`), 1, 6, rapid.ID[string]).Draw(rt, "names")
+		names = slices.DeleteFunc(names, func(name string) bool {
+			return len(name) > 200 || strings.HasPrefix(strings.ToLower(name), ".git") || name == "." || name == ".." || strings.ContainsAny(name, "~\u200c")
+		})
+		for _, name := range names {
+			w.write("r/"+name, "1\n", 0o600)
+		}
+		s := w.snapshot("r")
+		var want git.Changes
+		for _, name := range names {
+			path := w.path("r/" + name)
+			switch rapid.IntRange(0, 2).Draw(rt, "what becomes of it") {
+			case 1:
+				w.write("r/"+name, "1\n2\n3\n", 0o600)
+				want.Files, want.Insertions = want.Files+1, want.Insertions+2
+			case 2:
+				if err := os.Remove(path); err != nil {
+					rt.Fatal(err)
+				}
+				want.Files, want.Deletions = want.Files+1, want.Deletions+1
+			}
+		}
+		if got, err := s.Changes(t.Context()); err != nil || got != want {
+			rt.Errorf("got %+v and %v, want %+v", got, err, want)
+		}
+	})
 }

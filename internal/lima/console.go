@@ -2,13 +2,10 @@ package lima
 
 import (
 	"bytes"
-	"context"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
-	"time"
 )
 
 // serialLogs are the files in which Lima keeps what a guest prints on its consoles.
@@ -21,35 +18,7 @@ const (
 	// tailBytes and tailLines are how much of a console's end is worth showing.
 	tailBytes = 16 << 10
 	tailLines = 15
-	// maxConsole is how many bytes of a console are kept on the disk, and trim how often they are counted.
-	maxConsole = 16 << 20
-	trim       = time.Second
 )
-
-// TrimConsoles throws away what an instance has printed on a console whenever it is much, until the context ends. QEMU would
-// write all that a guest prints to the host's disk.
-func (c *Client) TrimConsoles(ctx context.Context, name string) {
-	again := time.NewTicker(trim)
-	defer again.Stop()
-	for {
-		for _, log := range serialLogs {
-			path := filepath.Join(c.Dir(name), log)
-			info, err := os.Lstat(path)
-			if err != nil {
-				continue
-			}
-			// QEMU goes on writing where it was. What counts is what the file takes of the disk, in blocks of 512 bytes.
-			if taken, ok := info.Sys().(*syscall.Stat_t); ok && taken.Blocks*512 > maxConsole {
-				_ = os.Truncate(path, 0)
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-again.C:
-		}
-	}
-}
 
 // SerialTail returns the last lines of an instance's serial log.
 func (c *Client) SerialTail(name string) string {

@@ -93,7 +93,7 @@ func TestTrimConsoles(t *testing.T) {
 	if err := os.Mkdir(c.Dir("x"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	go c.TrimConsoles(t.Context(), "x")
+	go c.Tend(t.Context(), "x", nil)
 	log, err := os.Create(filepath.Join(c.Dir("x"), "serialv.log"))
 	if err != nil {
 		t.Fatal(err)

@@ -111,6 +111,11 @@ func contract(t *testing.T, env []string) {
 	if got := c.Status(one); got != Stopped {
 		t.Errorf("after create: %s", got)
 	}
+	list := c.command("list") // as people are told to look for themselves
+	list.Stdout = nil
+	if out, err := proc.Output(ctx, list); err != nil || !strings.Contains(string(out), one) {
+		t.Errorf("limactl list prints %q, %v", out, err)
+	}
 	refused(c.Create(ctx, one, machine), "already exists")
 	refused(c.Create(ctx, "bad__"+one, machine), "not a valid identifier")
 

@@ -77,6 +77,8 @@ type Client struct {
 	Limactl string    // the path of limactl
 	Accel   Accel     // what runs the guest's instructions
 	Wall    Wall      // what keeps the guests from the host's network
+
+	FreeSpace func(folder string) (int64, error) // nil: host.FreeSpace
 }
 
 // Find looks for limactl and checks its version and whether instances fit below home.

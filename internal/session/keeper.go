@@ -129,7 +129,7 @@ func (r *Runner) note(format string, args ...any) {
 // keep boots a spare and waits for its end. Unless it was claimed, somebody else has to destroy it.
 func (r *Runner) keep(ctx context.Context, o order, spare *vm, record template.Record, machine lima.Machine) (ending, *net.UnixConn, error) {
 	booting, stop := context.WithCancel(ctx)
-	go r.Lima.TrimConsoles(booting, spare.name)
+	go r.Tend(booting, r.UI, spare.name)
 	booted := make(chan error, 1)
 	go func() { booted <- r.bootSpare(booting, spare, o.Shape, machine, preparation(o.Shape, record)) }()
 	defer func() {

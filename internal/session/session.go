@@ -133,7 +133,7 @@ func (r *Runner) Run(ctx context.Context, spec Spec) (code int, err error) {
 		}
 	}
 	step.Done()
-	go r.Lima.TrimConsoles(ctx, vm.name)
+	go r.Tend(ctx, r.UI, vm.name)
 
 	takeBack := r.UI.Release()
 	defer takeBack()

@@ -62,6 +62,17 @@ func (r Record) ShareType(asked string) (string, error) {
 	return "", fmt.Errorf("this host has 9p, and of 9p and virtiofs the guest's kernel knows %s: %w", known, ErrNoShare)
 }
 
+// Tend looks after a VM that runs, and tells when it stands still.
+func (s *Store) Tend(ctx context.Context, to *ui.UI, name string) {
+	s.Lima.Tend(ctx, name, func(stands bool) {
+		if stands {
+			to.Urgent("the disk of this computer is full, and the VM stands still until there is room in %s", s.Lima.Home)
+		} else {
+			to.Urgent("there is room on the disk again, and the VM goes on")
+		}
+	})
+}
+
 // maxSaid is how many of the places that were out of a VM's reach are named.
 const maxSaid = 4
 

@@ -218,7 +218,7 @@ func (b *Builder) replace(ctx context.Context, name string, build func(draft str
 		}
 	}()
 	building, done := context.WithCancel(ctx)
-	go b.Lima.TrimConsoles(building, draft)
+	go b.Tend(building, b.UI, draft)
 	err = build(draft)
 	done()
 	b.SayRefused(b.UI, draft)

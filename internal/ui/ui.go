@@ -71,6 +71,18 @@ func (u *UI) Warn(format string, args ...any) {
 	u.message(u.paint(yellow, "warning: "), format, args...)
 }
 
+// Urgent is Warn for what cannot wait until the guest has given the terminal back, to which a new line is more than a line end.
+func (u *UI) Urgent(format string, args ...any) {
+	text := compose(u.paint(yellow, "warning: "), format, args)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.held > 0 {
+		u.write("\r\n"+strings.ReplaceAll(text, "\n", "\r\n"), false)
+		return
+	}
+	u.print(text)
+}
+
 // Hint says what to do about the warning or the error before it.
 func (u *UI) Hint(format string, args ...any) {
 	u.message(u.paint(cyan, "hint: "), format, args...)
@@ -79,9 +91,16 @@ func (u *UI) Hint(format string, args ...any) {
 // Error says what failed.
 func (u *UI) Error(err error) { u.message(u.paint(red, "error: "), "%v", err) }
 
-// message breaks lines where the format or an error does, and indents them; a string argument is a name or the like and
-// stays on its line. So nothing from outside ever stands where our labels do.
 func (u *UI) message(label, format string, args ...any) {
+	text := compose(label, format, args)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.print(text)
+}
+
+// compose breaks lines where the format or an error does, and indents them; a string argument is a name or the like and
+// stays on its line. So nothing from outside ever stands where our labels do.
+func compose(label, format string, args []any) string {
 	for i, arg := range args {
 		if s, ok := arg.(string); ok {
 			args[i] = Sanitize(s) // in place, or vet would no longer check the formats of our callers
@@ -91,9 +110,7 @@ func (u *UI) message(label, format string, args ...any) {
 	for i, line := range lines {
 		lines[i] = foreign(line)
 	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.print(label + strings.Join(lines, "\n  ") + "\n")
+	return label + strings.Join(lines, "\n  ") + "\n"
 }
 
 // Verbose returns a writer for the output of a foreign program: shown line by line if the user wants to see it, discarded

@@ -291,18 +291,20 @@ func TestRelease(t *testing.T) {
 		sweeping := scr.u.Step("sweeping")
 		sleep(time.Minute)
 		scr.expect(t, "guest>")
+		scr.u.Urgent("it stands still")
+		scr.expect(t, "guest>", "warning: it stands still")
 		fmt.Fprint(scr, "exit\n")
 
 		takeBack()
 		takeBack()
-		scr.expect(t, "guest> exit", "warning: the disk is full", "⠋ sweeping  1m0s")
+		scr.expect(t, "guest>", "warning: it stands still", "exit", "warning: the disk is full", "⠋ sweeping  1m0s")
 		sweeping.Done()
-		scr.expect(t, "guest> exit", "warning: the disk is full", "✓ sweeping  1m0s")
-		scr.expectFree(t, 3)
+		scr.expect(t, "guest>", "warning: it stands still", "exit", "warning: the disk is full", "✓ sweeping  1m0s")
+		scr.expectFree(t, 5)
 
 		scr.u.Release()
 		scr.u.Info("never seen")
-		scr.expectFree(t, 3)
+		scr.expectFree(t, 5)
 	})
 }
 

@@ -1,6 +1,7 @@
 package wall
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/binary"
 	"io"
@@ -291,6 +292,29 @@ func FuzzGate(f *testing.F) {
 			if p.dst.Is4() && p.dst != netip.AddrFrom4([4]byte(frame[30:34])) {
 				t.Errorf("%v is not what the frame says", p.dst)
 			}
+		}
+	})
+}
+
+// What QEMU passes on is cut where its lengths say, and nothing larger than a frame can be is ever held.
+func FuzzRead(f *testing.F) {
+	f.Add([]byte("\x00\x00\x00\x03abc\x00\x00\x00\x00\x00\x00\x00\x01"))
+	f.Add([]byte("\xff\xff\xff\xff"))
+	f.Fuzz(func(t *testing.T, stream []byte) {
+		from := bufio.NewReader(bytes.NewReader(stream))
+		var again []byte
+		for {
+			frame, err := read(from)
+			if err != nil {
+				break
+			}
+			if len(frame) > maxFrame {
+				t.Fatalf("a frame of %d bytes", len(frame))
+			}
+			again = append(binary.BigEndian.AppendUint32(again, uint32(len(frame))), frame...)
+		}
+		if !bytes.HasPrefix(stream, again) {
+			t.Errorf("% x was read as % x", stream, again)
 		}
 	})
 }

@@ -52,6 +52,12 @@ func limactl(c *call) error {
 		return c.stop(args[1])
 	case command == "delete" && len(args) == 2:
 		return c.delete(args[1], len(flags) > 0 && flags[0] == "--force")
+	case command == "list" && len(args) == 1:
+		folders, _ := filepath.Glob(filepath.Join(c.home, "[^_]*"))
+		for _, folder := range folders {
+			fmt.Println(filepath.Base(folder))
+		}
+		return nil
 	case command == "shell" && len(args) > 2:
 		dir, err := c.instance(args[1])
 		if err != nil {
