@@ -75,11 +75,15 @@ func (a *app) login(ctx context.Context, args []string) error {
 		return errNoScreen
 	}
 	a.flags.allowHome, a.flags.noConversations = true, true
-	p, cfg, err := a.here(ctx)
+	p, err := a.project(ctx)
 	if err != nil {
 		return err
 	}
-	asked, err := a.review(p, cfg) // and gets nothing of it
+	cfg, err := config.Load(a.input("")) // the user's own: nobody was asked about the project's
+	if err != nil {
+		return err
+	}
+	asked, err := a.review(p, cfg)
 	if err != nil {
 		return err
 	}
@@ -90,7 +94,7 @@ func (a *app) login(ctx context.Context, args []string) error {
 	spec.Mounts, spec.Ports = nil, nil
 	spec.Command.Dir, spec.Command.Scripts = lima.GuestHome, nil
 	spec.Command.Env = slices.DeleteFunc(spec.Command.Env, func(v string) bool { return claude.HasLogin([]string{v}) })
-	store, err := a.machines(ctx, withoutProject(cfg), named...)
+	store, err := a.machines(ctx, cfg, named...)
 	if err != nil {
 		return err
 	}

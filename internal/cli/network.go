@@ -74,13 +74,6 @@ func (a *app) sessionReach(p *project.Project, cfg *config.Config) ([]string, er
 	return a.reach(cfg, named)
 }
 
-// withoutProject returns a configuration in which what a project's file wants to reach has no part: nobody was asked.
-func withoutProject(cfg *config.Config) *config.Config {
-	own := *cfg
-	own.Network.Allow = slices.DeleteFunc(slices.Clone(own.Network.Allow), func(i config.Item) bool { return i.Origin.Layer == config.Project })
-	return &own
-}
-
 // certificates returns those of the authorities that the guest is to trust.
 func certificates(cfg *config.Config, asked *trust.Review) ([]string, error) {
 	var paths []string

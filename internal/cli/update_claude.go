@@ -17,7 +17,10 @@ func (a *app) updateClaude(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	store, err := a.machines(ctx, withoutProject(cfg))
+	if _, err := a.agreed(ctx, p, cfg); err != nil {
+		return err
+	}
+	store, err := a.machines(ctx, cfg)
 	if err != nil {
 		return err
 	}

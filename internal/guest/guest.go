@@ -361,10 +361,10 @@ func (s Session) Run(terminal bool) string {
 }
 
 // asJob returns a command line that runs another one and ends whatever that leaves in the background: ssh waits for everybody
-// who could still write to its standard output or error.
+// who could still write to its standard output or error. What the shell around it says, as that it was killed, is for nobody.
 func asJob(run string) string {
-	return "({ echo $BASHPID >" + jobs + "/cgroup.procs; } 2>/dev/null; exec " + run + "); code=$?; { echo 1 >" + jobs + "/cgroup.kill; } 2>/dev/null; " +
-		"if [ $code = 255 ]; then { : >" + chosen + "; } 2>/dev/null; fi; exit $code"
+	return "exec 3>&2 2>/dev/null; (echo $BASHPID >" + jobs + "/cgroup.procs; exec " + run + " 2>&3 3>&-); code=$?; echo 1 >" + jobs + "/cgroup.kill; " +
+		"if [ $code = 255 ]; then : >" + chosen + "; fi; exit $code"
 }
 
 // chosen is there when a command has ended with the code that ssh has for its own failures.

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // attack is what an agent that was turned against its user could leave in a repository, besides its work.
@@ -25,6 +27,10 @@ mkdir -p .git/info; echo '* filter=evil' >.git/info/attributes
 sudo ln -s /etc .git/hooks/everything
 sudo cp /bin/true .git/objects/as-owner; sudo chmod 4755 .git/objects/as-owner
 sudo mknod .git/objects/device c 1 3; sudo mknod -m 666 device c 1 3
+setxattr=188; [ "$(uname -m)" = x86_64 ] || setxattr=5
+sudo cp /bin/true capable; sudo perl -e '
+	($file, $name, $rights) = ("capable", "security.capability", pack("H*", "0100000280000000000000000000000000000000"));
+	syscall('$setxattr', $file, $name, $rights, length $rights, 0)'
 git init -q inner; git -C inner config core.fsmonitor "$PWD/.git/hooks/post-checkout"
 printf '[[mounts]]\nlocation = "~"\n' >.claude-vm.toml
 echo 'touch "` + "$OWNED" + `"' >.envrc
@@ -47,7 +53,7 @@ func TestGuard(t *testing.T) {
 	}
 	branch := git("symbolic-ref", "--short", "HEAD")
 	defer func() {
-		for _, name := range []string{".claude-vm.toml", ".envrc", "inner"} {
+		for _, name := range []string{".claude-vm.toml", ".envrc", "inner", "capable"} {
 			os.RemoveAll(filepath.Join(w.project, name))
 		}
 		git("checkout", "-q", branch)
@@ -76,6 +82,9 @@ func TestGuard(t *testing.T) {
 		info, err := e.Info()
 		if err == nil && (info.Mode()&fs.ModeDevice != 0 || info.Mode().IsRegular() && info.Mode()&(fs.ModeSetuid|fs.ModeSetgid) != 0) {
 			t.Errorf("the session has left %s: %v", path, info.Mode())
+		}
+		if size, err := unix.Lgetxattr(path, "security.capability", nil); err == nil {
+			t.Errorf("%s has rights of its own, in %d bytes", path, size)
 		}
 		return err
 	})
