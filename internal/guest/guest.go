@@ -167,8 +167,7 @@ func Prepare(p Preparation) string {
 type Outfit struct {
 	Files []File
 	Merge []File
-	Steps []string  // scripts that the guest's user runs in the end
-	Now   time.Time // zero: the guest's clock is right
+	Steps []string // scripts that the guest's user runs in the end
 }
 
 // Script returns the script that brings it. It runs as the guest's user.
@@ -180,11 +179,13 @@ func (o Outfit) Script() string {
 	for _, f := range o.Merge {
 		merge = append(merge, f.Path, f.Content)
 	}
-	now := ""
-	if !o.Now.IsZero() {
-		now = strconv.FormatInt(o.Now.Unix(), 10)
-	}
-	return render("outfit.sh", many("FILES", files), many("MERGE", merge), many("STEPS", o.Steps), one("NOW", now))
+	return render("outfit.sh", many("FILES", files), many("MERGE", merge), many("STEPS", o.Steps))
+}
+
+// SetClock returns the script that sets the guest's clock if it is off by seconds: a VM does not notice that its host has slept.
+// It is to run at once, as the guest's user.
+func SetClock(now time.Time) string {
+	return render("clock.sh", one("NOW", strconv.FormatInt(now.Unix(), 10)))
 }
 
 // Await returns the command line of a login shell that waits for the parts of its work: Rehearse's, Equip's, and then that of
@@ -213,8 +214,8 @@ func Rehearse(home string) string {
 	return part("(" + outfit.Script() + ")\n(source ~/" + folder + "session)\nrm -f ~/" + folder + "{session,join,exported,exported-all,rehearsal}\n")
 }
 
-// Equip returns the part that gives the VM its outfit.
-func Equip(o Outfit) string { return part(o.Script()) }
+// Equip returns the part that gives the VM its outfit, and the time.
+func Equip(o Outfit, now time.Time) string { return part(SetClock(now) + "\n" + o.Script()) }
 
 // Begin returns the part that becomes the session. What is written after it is the session's input.
 func Begin() string { return Tell("source ~/" + folder + "session\nexit\n") }

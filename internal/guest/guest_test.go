@@ -2,6 +2,7 @@ package guest
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -123,12 +124,12 @@ func TestAwait(t *testing.T) {
 	s := Session{Home: home, Dir: "/", Mode: Line, Command: []string{`printf %s "$X" && cat && exit 7`}, Env: []string{"X=" + string(every)}}
 	cmd := exec.Command("bash", "-c", Await())
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "LANG=C.UTF-8"}
-	cmd.Stdin = strings.NewReader(Rehearse(home) + Equip(Outfit{Files: s.Files()}) + Begin() + rest)
+	cmd.Stdin = strings.NewReader(Rehearse(home) + Equip(Outfit{Files: s.Files()}, time.Now()) + Begin() + rest)
 	out, err := cmd.Output()
 	if string(out) != "\n\n"+string(every)+rest || cmd.ProcessState.ExitCode() != 7 {
 		t.Errorf("%v, %d bytes of %d: %.300q", err, len(out), len(every)+len(rest), out)
 	}
-	for name, input := range map[string]string{"the outfit fails": Equip(Outfit{Steps: []string{"exit 4"}}) + Begin(), "it is discarded": ""} {
+	for name, input := range map[string]string{"the outfit fails": Equip(Outfit{Steps: []string{"exit 4"}}, time.Now()) + Begin(), "it is discarded": ""} {
 		cmd := exec.Command("bash", "-c", Await())
 		cmd.Env, cmd.Stdin = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home}, strings.NewReader(Rehearse(home)+input)
 		if out, _ := cmd.CombinedOutput(); string(out) != "\n" || cmd.ProcessState.ExitCode() == 0 {
@@ -158,7 +159,7 @@ func TestAwaitTerminal(t *testing.T) {
 			test.session.Home, test.session.Dir, test.session.Env = home, "/", []string{"X=it's"}
 			waiting, onTerminal := exec.Command("bash", "-c", Await()), exec.Command("bash", "-c", AwaitTerminal())
 			waiting.Env, onTerminal.Env = env, env
-			waiting.Stdin = strings.NewReader(Equip(Outfit{Files: test.session.Files()}) + BeginOnTerminal(test.session.Mode, []string{"TERM=vt52"}))
+			waiting.Stdin = strings.NewReader(Equip(Outfit{Files: test.session.Files()}, time.Now()) + BeginOnTerminal(test.session.Mode, []string{"TERM=vt52"}))
 			if err := os.Mkdir(filepath.Join(home, folder), 0o700); err != nil {
 				t.Fatal(err)
 			}
@@ -215,7 +216,6 @@ func TestOutfitWritesAndMergesFiles(t *testing.T) {
 	cmd.Stdin = strings.NewReader(Outfit{
 		Files: []File{{Path: "a b/it's", Mode: "640", Content: "x\n\n'"}, {Path: "secret", Mode: "600"}, {Path: "known", Mode: "600"}},
 		Merge: []File{{Path: "state.json", Content: `{"deep": {"b": 2}}`}, {Path: "new/one.json", Content: `{"c": 3}`}},
-		Now:   time.Now(),
 	}.Script())
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -234,5 +234,25 @@ func TestOutfitWritesAndMergesFiles(t *testing.T) {
 	merged, _ := os.ReadFile(filepath.Join(home, "state.json"))
 	if flat := strings.Join(strings.Fields(string(merged)), ""); flat != `{"kept":1,"deep":{"a":1,"b":2}}` {
 		t.Errorf("merged into %s", flat)
+	}
+}
+
+func TestSetClock(t *testing.T) {
+	t.Parallel()
+	bin := t.TempDir()
+	if err := os.WriteFile(filepath.Join(bin, "sudo"), []byte("#!/bin/sh\necho \"$@\" >&2\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, off := range []time.Duration{0, time.Second, -time.Second, time.Hour, -time.Hour} {
+		now := time.Now().Add(off)
+		cmd := exec.Command("bash", "-c", SetClock(now))
+		cmd.Env = []string{"PATH=" + bin + ":" + os.Getenv("PATH")}
+		want := ""
+		if off.Abs() > 2*time.Second {
+			want = fmt.Sprintf("date --set @%d\n", now.Unix())
+		}
+		if out, err := cmd.CombinedOutput(); err != nil || string(out) != want {
+			t.Errorf("off by %v: %v, %q, want %q", off, err, out, want)
+		}
 	}
 }

@@ -134,6 +134,7 @@ func (r *Runner) Run(ctx context.Context, spec Spec) (code int, err error) {
 	}
 	step.Done()
 	go r.Tend(ctx, r.UI, vm.name)
+	go keepTime(ctx, exec, hostSlip())
 
 	takeBack := r.UI.Release()
 	defer takeBack()

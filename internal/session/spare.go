@@ -122,7 +122,7 @@ func (v *vm) equip(ctx context.Context, record template.Record, spec Spec, stop 
 	if err := v.openDoor(stop); err != nil {
 		return err
 	}
-	err := v.waiting.Do(ctx, guest.Equip(outfit(spec)))
+	err := v.waiting.Do(ctx, guest.Equip(outfit(spec), time.Now()))
 	if err != nil && ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -162,7 +162,7 @@ func (r *Runner) fittingSpares(ctx context.Context, s Shape) ([]template.Entry, 
 
 // outfit is what a VM gets for one session.
 func outfit(spec Spec) guest.Outfit {
-	return guest.Outfit{Files: slices.Concat(spec.Files, spec.Command.Files()), Merge: spec.Merge, Steps: spec.Steps, Now: time.Now()}
+	return guest.Outfit{Files: slices.Concat(spec.Files, spec.Command.Files()), Merge: spec.Merge, Steps: spec.Steps}
 }
 
 // takeOver gets a spare from its keeper.

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -245,6 +246,27 @@ func (w *world) leftovers() (left string) {
 		if left == "" || time.Now().After(deadline) {
 			return left
 		}
+	}
+}
+
+// sameClock reads the file clock, to which the guest has written what time it was there, and the host when that was here.
+func (w *world) sameClock(t *testing.T) {
+	t.Helper()
+	file := filepath.Join(w.project, "clock")
+	defer os.Remove(file)
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	info, err := os.Stat(file)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	guest, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
+	if off := guest - info.ModTime().Unix(); err != nil || off < -3 || off > 3 {
+		t.Errorf("the guest's clock is off by %d s: %v", off, err)
 	}
 }
 

@@ -74,10 +74,11 @@ func TestOutputIsClaudesAlone(t *testing.T) {
 // TestNothingSurvives writes all over one VM and looks for it in the next.
 func TestNothingSurvives(t *testing.T) {
 	w := real(t)
-	mark := "touch ~/mark && sudo touch /etc/mark && echo $USER $HOME $(id -u) $(hostname) && git status --short && exit 7"
+	mark := "touch ~/mark && sudo touch /etc/mark && echo $USER $HOME $(id -u) $(hostname) && git status --short && date +%s >clock && exit 7"
 	if r := w.run(t, "", "shell", mark); r.code != 7 || !strings.HasPrefix(r.out, "lima /home/lima.linux ") {
 		t.Errorf("code %d, standard output %q", r.code, r.out)
 	}
+	w.sameClock(t)
 	w.gone(t)
 	if r := w.run(t, "", "shell", "ls ~/mark /etc/mark 2>&1 | grep -c 'No such file'"); r.out != "2\n" {
 		t.Errorf("marks of an earlier session are there: %q", r.out)

@@ -5,15 +5,9 @@
 # FILES  path, mode and content of each file to write; a relative path lies in the home folder
 # MERGE  path and content of each JSON document whose members are added to what the template has there
 # STEPS  further scripts
-# NOW    the time in seconds, if the guest's clock may have stood still
 set -euo pipefail
 umask 077
 cd
-
-# The clock is a few seconds off only if the host has slept.
-if [ -n "$NOW" ] && ((EPOCHSECONDS < NOW - 2 || EPOCHSECONDS > NOW + 2)); then
-	sudo date --set "@$NOW" >/dev/null
-fi
 
 # claude_vm_folder makes the folder of a file.
 claude_vm_folder() {
