@@ -89,6 +89,9 @@ func TestSession(t *testing.T) {
 		code    int
 	}{
 		"environment":        {Session{Env: []string{"A=x y", "B='"}, Mode: Line, Command: []string{`echo "$A$B"`}}, "x y'\n", 0},
+		"no such locale":     {Session{Env: []string{"LANG=xx_XX.UTF-8"}, Mode: Exec, Command: []string{"sh", "-c", "echo $LANG $LC_ALL"}}, "xx_XX.UTF-8 C.UTF-8\n", 0},
+		"a locale":           {Session{Env: []string{"LANG=C.UTF-8"}, Mode: Exec, Command: []string{"sh", "-c", "echo $LANG $LC_ALL"}}, "C.UTF-8\n", 0},
+		"the user's locale":  {Session{Env: []string{"LANG=xx_XX.UTF-8", "LC_ALL=POSIX"}, Mode: Exec, Command: []string{"sh", "-c", "echo $LANG $LC_ALL"}}, "xx_XX.UTF-8 POSIX\n", 0},
 		"working directory":  {Session{Dir: "/usr", Mode: Exec, Command: []string{"pwd"}}, "/usr\n", 0},
 		"code of a command":  {Session{Mode: Exec, Command: []string{"sh", "-c", "exit 7"}}, "", 7},
 		"code of a line":     {Session{Mode: Line, Command: []string{"false || (exit 9)"}}, "", 9},
