@@ -14,6 +14,7 @@ fi
 claude_vm_term=${TERM:-}
 if [ ${#claude_vm_env[@]} -gt 0 ]; then export -- "${claude_vm_env[@]}"; fi
 # The host's language may have no locale here. Without one all text would count as ASCII, and perl would complain at each start.
+# shellcheck disable=SC2030,SC2031 # it is tried in a shell of its own
 if [[ -z ${LC_ALL:-} && ${LANG:-C} != C* && -n $({ LC_ALL=$LANG; } 2>&1) ]]; then export LC_ALL=C.UTF-8; fi
 if [ -z "${claude_vm_mode:-}" ]; then # it is not the session itself
 	# shellcheck disable=SC1090
