@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 )
 
@@ -153,6 +154,7 @@ func enter(dir string, terminal bool, argv ...string) error {
 	if terminal {
 		err = runOnTerminal(cmd)
 	} else {
+		leaveTerminal()
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 		err = cmd.Run()
 	}
@@ -163,6 +165,15 @@ func enter(dir string, terminal bool, argv ...string) error {
 		os.Exit(ended.ExitCode())
 	}
 	return err
+}
+
+// leaveTerminal has what is started from now on find no /dev/tty: the guest's programs do not see the terminal that somebody sits
+// at here. A shell would stop until it is in that one's foreground.
+func leaveTerminal() {
+	if tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0); err == nil {
+		_ = unix.IoctlSetInt(int(tty.Fd()), unix.TIOCNOTTY, 0)
+		tty.Close()
+	}
 }
 
 func runOnTerminal(cmd *exec.Cmd) error {
