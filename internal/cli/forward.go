@@ -14,10 +14,13 @@ import (
 // lendAgents completes a session by the agents of the host that it may use: those that were asked for, and no others.
 func (a *app) lendAgents(ctx context.Context, p *project.Project, cfg *config.Config, spec *session.Spec) error {
 	if a.flags.forwardAgent {
-		if err := forward.SSHAgent(ctx, a.Env); err != nil {
+		socket, err := forward.SSHAgent(ctx, a.Env)
+		if err != nil {
 			return err
 		}
-		spec.ForwardAgent = true
+		inGuest := lima.GuestHome + "/" + guest.SSHAgentSocket
+		spec.Sockets = append(spec.Sockets, lima.Socket{Host: socket, Guest: inGuest})
+		spec.Command.Env = append(spec.Command.Env, "SSH_AUTH_SOCK="+inGuest)
 	}
 	gpg, err := a.findGPG(ctx, p, cfg)
 	if err != nil || gpg.Socket == "" {

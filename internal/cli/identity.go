@@ -157,7 +157,7 @@ func (a *app) addGit(ctx context.Context, p *project.Project, cfg *config.Config
 	}
 	settings := []git.Setting{{Key: "user.name", Value: id.Name}, {Key: "user.email", Value: id.Email}}
 	if cfg.Tools.Git.Enabled || cfg.Tools.GPG.Enabled {
-		settings = append(settings, a.signing(id, cfg, spec.ForwardAgent)...)
+		settings = append(settings, a.signing(id, cfg, a.flags.forwardAgent)...)
 	}
 	settings = slices.DeleteFunc(settings, func(s git.Setting) bool { return s.Value == "" })
 	if len(settings) > 0 {

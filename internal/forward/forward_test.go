@@ -62,8 +62,10 @@ func TestSSHAgent(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			err := SSHAgent(t.Context(), []string{"SSH_AUTH_SOCK=" + tt.socket})
-			if tt.want == "" && err != nil || tt.want != "" && (!errors.Is(err, ErrNoSSHAgent) || !strings.Contains(err.Error(), tt.want)) {
+			socket, err := SSHAgent(t.Context(), []string{"SSH_AUTH_SOCK=" + tt.socket})
+			switch {
+			case tt.want == "" && err == nil && socket == tt.socket:
+			case tt.want == "", !errors.Is(err, ErrNoSSHAgent), !strings.Contains(err.Error(), tt.want):
 				t.Errorf("got %v, want %q", err, tt.want)
 			}
 		})
@@ -80,7 +82,7 @@ func TestAgentThatHangs(t *testing.T) {
 	}
 	defer listener.Close()
 	begin := time.Now()
-	err = SSHAgent(t.Context(), []string{"SSH_AUTH_SOCK=" + path})
+	_, err = SSHAgent(t.Context(), []string{"SSH_AUTH_SOCK=" + path})
 	if !errors.Is(err, ErrNoSSHAgent) || !strings.Contains(err.Error(), "no answer in") || time.Since(begin) > 2*patience {
 		t.Errorf("%v after %v", err, time.Since(begin))
 	}

@@ -18,19 +18,19 @@ const (
 	identitiesAnswer  = 12
 )
 
-// SSHAgent makes sure that an ssh-agent answers on the socket that SSH_AUTH_SOCK names. One that does not would let every
-// use of ssh in the guest wait or fail without a reason.
-func SSHAgent(ctx context.Context, env []string) error {
+// SSHAgent returns the socket that SSH_AUTH_SOCK names, and makes sure that an ssh-agent answers there. One that does not
+// would let every use of ssh in the guest wait or fail without a reason.
+func SSHAgent(ctx context.Context, env []string) (socket string, err error) {
 	path := proc.Getenv(env, "SSH_AUTH_SOCK")
 	if path == "" {
-		return fmt.Errorf("%w: SSH_AUTH_SOCK is not set", ErrNoSSHAgent)
+		return "", fmt.Errorf("%w: SSH_AUTH_SOCK is not set", ErrNoSSHAgent)
 	}
 	answer, err := ask(ctx, path, requestIdentities, len(requestIdentities))
 	if err != nil {
-		return fmt.Errorf("%w: SSH_AUTH_SOCK names a socket where none answers: %w", ErrNoSSHAgent, err)
+		return "", fmt.Errorf("%w: SSH_AUTH_SOCK names a socket where none answers: %w", ErrNoSSHAgent, err)
 	}
 	if answer[len(answer)-1] != identitiesAnswer {
-		return fmt.Errorf("%w: what answers on %s is something else", ErrNoSSHAgent, path)
+		return "", fmt.Errorf("%w: what answers on %s is something else", ErrNoSSHAgent, path)
 	}
-	return nil
+	return path, nil
 }

@@ -2,6 +2,9 @@ package guest
 
 import "al.essio.dev/pkg/shellescape"
 
+// SSHAgentSocket is where programs in the guest find the host's ssh-agent, relative to the home folder.
+const SSHAgentSocket = folder + "ssh-agent.sock"
+
 // GPGSocket is where gpg in the guest looks for its agent, relative to the home folder.
 const GPGSocket = ".gnupg/S.gpg-agent"
 

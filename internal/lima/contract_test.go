@@ -97,7 +97,7 @@ func contract(t *testing.T, env []string) {
 
 	// Everything that our descriptions can say is accepted, and looked at no sooner than at the start.
 	machine := Machine{
-		Images: image(t, dir, env), CPUs: 1, MemoryGB: 1, DiskGB: 1, DirectBoot: true, MountType: "9p", ForwardAgent: true,
+		Images: image(t, dir, env), CPUs: 1, MemoryGB: 1, DiskGB: 1, DirectBoot: true, MountType: "9p",
 		Mounts: []mount.Mount{{Host: dir, Guest: dir, Writable: true}, {Host: dir + "/image", Guest: "/mnt/{{x}} 'y'"}},
 	}
 	if err := c.Create(ctx, one, machine); err != nil {

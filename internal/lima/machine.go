@@ -35,14 +35,13 @@ func GuestUID() int {
 
 // Machine describes an instance.
 type Machine struct {
-	Images       []Image
-	CPUs         int
-	MemoryGB     int // GiB, as Lima counts
-	DiskGB       int // GiB
-	MountType    string
-	Mounts       []mount.Mount
-	ForwardAgent bool // the host's ssh-agent
-	DirectBoot   bool // a kernel lies beside the disk
+	Images     []Image
+	CPUs       int
+	MemoryGB   int // GiB, as Lima counts
+	DiskGB     int // GiB
+	MountType  string
+	Mounts     []mount.Mount
+	DirectBoot bool // a kernel lies beside the disk
 }
 
 // Image is a bootable disk.
@@ -174,7 +173,7 @@ func (m Machine) document(goos, goarch string) document {
 		Disk:   strconv.Itoa(m.DiskGB) + "GiB",
 		Mounts: []mountEntry{}, // a list that is missing would mean Lima's default: the home folder
 		User:   user{Name: GuestUser, Home: GuestHome, UID: GuestUID()},
-		SSH:    ssh{ForwardAgent: m.ForwardAgent},
+		SSH:    ssh{}, // nothing of the host's: an agent is lent to a session, and not to a VM
 		// QEMU and Apple's framework both answer DNS; Lima's own resolver needs firewall rules at every boot.
 		HostResolver: enabled{false},
 		PortForwards: closedPorts,

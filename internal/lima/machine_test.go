@@ -32,7 +32,7 @@ func TestDescriptions(t *testing.T) {
 				Location: "/images/disk.qcow2", Arch: "x86_64",
 				Kernel: &Kernel{File: File{Location: "/images/vmlinuz"}, Cmdline: "root=/dev/vda"}, Initrd: &File{Location: "/images/initrd.img"},
 			}},
-			CPUs: 1, MemoryGB: 64, DiskGB: 1000, MountType: "9p", DirectBoot: true, ForwardAgent: true,
+			CPUs: 1, MemoryGB: 64, DiskGB: 1000, MountType: "9p", DirectBoot: true,
 			Mounts: []mount.Mount{
 				{Host: "/w/my-proj", Guest: "/w/my-proj", Writable: true},
 				{Host: `/w/it's "a" {{.Dir}} #\`, Guest: "/data: x"},

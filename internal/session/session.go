@@ -54,9 +54,8 @@ type Shape struct {
 
 	DiskGB, MemoryGB, CPUs int // 0: as the template
 
-	Mounts       []mount.Mount
-	MountType    string // auto, 9p, virtiofs or reverse-sshfs
-	ForwardAgent bool
+	Mounts    []mount.Mount
+	MountType string // auto, 9p, virtiofs or reverse-sshfs
 }
 
 // Spec is what a session is to be.
@@ -347,7 +346,7 @@ func (r *Runner) copyTemplate(ctx context.Context, name string, kind template.Ki
 	record.Dir, record.Command, record.PID = s.Project.Dir, label, os.Getpid()
 
 	machine := record.Machine()
-	machine.Mounts, machine.ForwardAgent = s.Mounts, s.ForwardAgent
+	machine.Mounts = s.Mounts
 	if len(s.Mounts) > 0 {
 		if machine.MountType, err = record.ShareType(s.MountType); err != nil {
 			return record, machine, err

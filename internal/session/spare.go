@@ -17,7 +17,6 @@ import (
 
 	"github.com/themouette/claude-vm/internal/guest"
 	"github.com/themouette/claude-vm/internal/lima"
-	"github.com/themouette/claude-vm/internal/proc"
 	"github.com/themouette/claude-vm/internal/state"
 	"github.com/themouette/claude-vm/internal/template"
 )
@@ -58,7 +57,6 @@ func (r *Runner) fingerprint(s Shape, of template.Record, scripts string) (strin
 		Template template.Record
 		Shape    Shape
 		Mounts   []string
-		Agent    string
 		Accel    lima.Accel
 		Reach    []string
 		Scripts  string
@@ -73,9 +71,6 @@ func (r *Runner) fingerprint(s Shape, of template.Record, scripts string) (strin
 			mounted += fmt.Sprint(" ", id.Dev, " ", id.Ino) // nor is the spare's folder one that has taken its name since
 		}
 		inputs.Mounts = append(inputs.Mounts, mounted)
-	}
-	if s.ForwardAgent {
-		inputs.Agent = proc.Getenv(r.Lima.Env, "SSH_AUTH_SOCK")
 	}
 	text, err := json.Marshal(inputs)
 	if err != nil {

@@ -26,20 +26,18 @@ func TestFingerprintHasEverything(t *testing.T) {
 		shape   Shape
 		record  template.Record
 		accel   lima.Accel
-		env     []string
 		reach   []string
 		scripts string
 	}
 	fresh := func() *inputs {
 		return &inputs{
-			shape: Shape{Project: &project.Project{Dir: "/p"}, Mounts: []mount.Mount{{Host: shared, Guest: "/g"}}, ForwardAgent: true},
-			env:   []string{"SSH_AUTH_SOCK=/a"},
+			shape: Shape{Project: &project.Project{Dir: "/p"}, Mounts: []mount.Mount{{Host: shared, Guest: "/g"}}},
 		}
 	}
 	seen := map[string]string{}
 	note := func(name string, in *inputs) {
 		t.Helper()
-		r := Runner{Store: template.Store{Lima: &lima.Client{Accel: in.accel, Env: in.env, Wall: lima.Wall{Rules: in.reach}}}}
+		r := Runner{Store: template.Store{Lima: &lima.Client{Accel: in.accel, Wall: lima.Wall{Rules: in.reach}}}}
 		print, err := r.fingerprint(in.shape, in.record, in.scripts)
 		if err != nil {
 			t.Fatal(err)
@@ -80,15 +78,14 @@ func TestFingerprintHasEverything(t *testing.T) {
 		note(name, in)
 	}
 	for name, change := range map[string]func(*inputs){
-		"mount point":            func(in *inputs) { in.shape.Mounts[0].Guest = "/h" },
-		"mount's mode":           func(in *inputs) { in.shape.Mounts[0].Writable = true },
-		"template's disk":        func(in *inputs) { in.record.DiskGB = 3 },
-		"template made anew":     func(in *inputs) { in.record.Disks = []string{"d"} },
-		"accelerator":            func(in *inputs) { in.accel = "tcg" },
-		"another agent's socket": func(in *inputs) { in.env = []string{"SSH_AUTH_SOCK=/b"} },
-		"wider wall":             func(in *inputs) { in.reach = []string{"localhost:5432"} },
-		"other scripts":          func(in *inputs) { in.scripts = "x" },
-		"another folder":         func(in *inputs) { in.shape.Mounts[0].Host = exchanged },
+		"mount point":        func(in *inputs) { in.shape.Mounts[0].Guest = "/h" },
+		"mount's mode":       func(in *inputs) { in.shape.Mounts[0].Writable = true },
+		"template's disk":    func(in *inputs) { in.record.DiskGB = 3 },
+		"template made anew": func(in *inputs) { in.record.Disks = []string{"d"} },
+		"accelerator":        func(in *inputs) { in.accel = "tcg" },
+		"wider wall":         func(in *inputs) { in.reach = []string{"localhost:5432"} },
+		"other scripts":      func(in *inputs) { in.scripts = "x" },
+		"another folder":     func(in *inputs) { in.shape.Mounts[0].Host = exchanged },
 	} {
 		in := fresh()
 		change(in)

@@ -108,9 +108,6 @@ type description struct {
 		MountPoint string `yaml:"mountPoint"`
 		Writable   bool
 	}
-	SSH struct {
-		ForwardAgent bool `yaml:"forwardAgent"`
-	} `yaml:"ssh"`
 }
 
 func describe(dir string) (d description, err error) {

@@ -148,9 +148,6 @@ func enter(dir string, terminal bool, argv ...string) error {
 			cmd.Env = append(cmd.Env, variable)
 		}
 	}
-	if d, err := describe(dir); err == nil && d.SSH.ForwardAgent {
-		cmd.Env = append(cmd.Env, "SSH_AUTH_SOCK="+os.Getenv("SSH_AUTH_SOCK"))
-	}
 	if terminal {
 		err = runOnTerminal(cmd)
 	} else {
