@@ -94,11 +94,12 @@ func (a *app) runSession(ctx context.Context, command func(*config.Config) guest
 	if err := a.ensureTemplate(ctx, s.store, s.project, s.cfg, s.asked); err != nil {
 		return err
 	}
-	guarded, err := a.guardGit(ctx, s.project, s.spec.Mounts, s.cfg)
+	watched, err := a.watchGit(ctx, s.project, s.spec.Mounts, s.cfg.Guard.Git)
 	if err != nil {
 		return err
 	}
-	defer guarded()
+	defer watched.end(ctx)
+	s.spec.Watch = watched.add
 	account := a.account(ctx, s.project, &s.spec)
 	defer account.close()
 	giveBack := keepTerminal(a.Stdin)

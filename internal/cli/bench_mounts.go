@@ -88,11 +88,12 @@ func (a *app) benchMount(ctx context.Context, store template.Store, cfg *config.
 	}
 	out := proc.Limited{Most: 1 << 16}
 	spec.MountType, spec.Mounts = kind, append(spec.Mounts, mount.Mount{Host: dir, Guest: point, Writable: true})
-	guarded, err := a.guardGit(ctx, p, spec.Mounts, cfg)
+	watched, err := a.watchGit(ctx, p, spec.Mounts, cfg.Guard.Git)
 	if err != nil {
 		return nil, err
 	}
-	defer guarded()
+	defer watched.end(ctx)
+	spec.Watch = watched.add
 	spec.TTY, spec.Stdin, spec.Stdout = false, nil, &out
 	runner := session.Runner{Store: store, UI: a.ui}
 	code, err := runner.Run(ctx, spec)

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/themouette/claude-vm/internal/config"
 	"github.com/themouette/claude-vm/internal/guard"
 	"github.com/themouette/claude-vm/internal/mount"
 	"github.com/themouette/claude-vm/internal/project"
@@ -24,13 +23,7 @@ const (
 )
 
 func (a *app) guards() guard.Store {
-	return guard.Store{Dir: filepath.Join(string(a.state()), "state", "guard"), Locks: a.state()}
-}
-
-// guardGit notes how the project and the folders that a session sees are before it. The function that it returns puts right
-// what the session has done to them, and tells.
-func (a *app) guardGit(ctx context.Context, p *project.Project, mounts []mount.Mount, cfg *config.Config) (end func(), err error) {
-	return a.watchGit(ctx, p, mounts, cfg.Guard.Git, (*guard.Watch).End)
+	return guard.Store{Dir: filepath.Join(string(a.state()), "state", "guard"), Locks: a.state(), Gone: a.look().RemoveOrphan}
 }
 
 // guardSite is what a guest that sees some folders may write to.
@@ -48,26 +41,42 @@ func guardSite(p *project.Project, mounts []mount.Mount) guard.Site {
 	return site
 }
 
-func (a *app) watchGit(
-	ctx context.Context, p *project.Project, mounts []mount.Mount, mode string, finish func(*guard.Watch, context.Context) (guard.Report, error),
-) (end func(), err error) {
+// watched is the project and the folders that some VMs see, whose git data is guarded; the zero value: nobody does.
+type watched struct {
+	a     *app
+	watch *guard.Watch
+}
+
+// watchGit notes how the project and the folders that VMs see are before any of these runs.
+func (a *app) watchGit(ctx context.Context, p *project.Project, mounts []mount.Mount, mode string) (watched, error) {
 	if mode == "off" {
-		return func() {}, nil
+		return watched{}, nil
 	}
 	watch, earlier, err := a.guards().Begin(ctx, guardSite(p, mounts), mode == "restore")
 	a.reportGuard(earlier, true)
-	if err != nil {
-		return nil, err
+	return watched{a, watch}, err
+}
+
+// add names a VM that sees what is watched, before it runs.
+func (w watched) add(vm string) error {
+	if w.watch == nil {
+		return nil
 	}
-	return func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), guardTime)
-		defer cancel()
-		report, err := finish(watch, ctx)
-		a.reportGuard([]guard.Report{report}, false)
-		if err != nil {
-			a.ui.Warn("guarding git's data: %v", err)
-		}
-	}, nil
+	return w.watch.Add(vm)
+}
+
+// end puts right what the VMs have done, whatever has ended them, and tells.
+func (w watched) end(ctx context.Context) {
+	if w.watch == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), guardTime)
+	defer cancel()
+	report, err := w.watch.End(ctx)
+	w.a.reportGuard([]guard.Report{report}, false)
+	if err != nil {
+		w.a.ui.Warn("guarding git's data: %v", err)
+	}
 }
 
 // recoverGuard puts right what sessions left whose claude-vm was killed.
@@ -87,11 +96,13 @@ func (l lines) String() string { return strings.Join(l, "\n") }
 // reportGuard tells what sessions did to repositories: this one, or those that ended before without anybody being told.
 func (a *app) reportGuard(reports []guard.Report, killed bool) {
 	for _, r := range reports {
+		if r.Alive != "" {
+			a.ui.Warn("a VM that sees %s may still run, so that nothing was put back yet; the next claude-vm command tries again: %s",
+				ui.Sanitize(r.Root), ui.Sanitize(r.Alive))
+			continue
+		}
 		who := "this session"
-		switch {
-		case r.Waiting:
-			who = "a VM that booted to wait for a session in " + ui.Sanitize(r.Root)
-		case killed:
+		if killed {
 			who = "a session in " + ui.Sanitize(r.Root) + " whose claude-vm was killed"
 		}
 		text := lines{"put back what " + who + " changed in git's data, where git could run it on this computer:"}

@@ -157,16 +157,7 @@ func (a *app) sweep(ctx context.Context, store template.Store) {
 }
 
 // tidy sweeps for a command that otherwise only looks at instances, and so can do without limactl.
-func (a *app) tidy(ctx context.Context) {
-	if orphans, _ := a.look().Orphans(); len(orphans) == 0 {
-		a.state().Tidy()
-		a.recoverGuard(ctx)
-		return
-	}
-	if store, err := a.store(ctx); err == nil {
-		a.sweep(ctx, store)
-	}
-}
+func (a *app) tidy(ctx context.Context) { a.sweep(ctx, *a.look()) }
 
 // probed is what was found out about the accelerator, and on what it depends.
 type probed struct {

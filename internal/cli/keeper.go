@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -15,7 +14,6 @@ import (
 
 	"github.com/themouette/claude-vm/internal/claude"
 	"github.com/themouette/claude-vm/internal/config"
-	"github.com/themouette/claude-vm/internal/guard"
 	"github.com/themouette/claude-vm/internal/lima"
 	"github.com/themouette/claude-vm/internal/proc"
 	"github.com/themouette/claude-vm/internal/project"
@@ -42,10 +40,7 @@ func (a *app) keepSpareCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			runner := session.Runner{Store: store, UI: a.ui, Standby: session.Standby{
-				Watch: a.watchSpare,
-				Spawn: func(order []byte) error { return a.spawnKeeper(order) },
-			}}
+			runner := session.Runner{Store: store, UI: a.ui, Standby: session.Standby{Spawn: a.spawnKeeper}}
 			return runner.Keep(cmd.Context(), ordered)
 		},
 	}
@@ -59,21 +54,9 @@ func (a *app) runner(store template.Store, cfg *config.Config) session.Runner {
 			if a.noNext {
 				return nil
 			}
-			return a.spawnKeeper(order, guardMode+"="+cfg.Guard.Git)
+			return a.spawnKeeper(order)
 		},
 	}}
-}
-
-// guardMode tells a keeper how the project's git data is guarded.
-const guardMode = "CLAUDE_VM_GUARD_GIT"
-
-// watchSpare guards git's data while a spare boots. What was put back stands in the keepers' log, and the next command tells of it.
-func (a *app) watchSpare(ctx context.Context, s session.Shape) (end func(), err error) {
-	finish := func(w *guard.Watch, ctx context.Context) (guard.Report, error) {
-		report, err := w.Yield(ctx)
-		return report, errors.Join(err, a.guards().Leave(report))
-	}
-	return a.watchGit(ctx, s.Project, s.Mounts, proc.Getenv(a.Env, guardMode), finish)
 }
 
 // standbyCount is how many spares to keep. Where software does the processor's work a boot is half a minute of a whole
@@ -87,9 +70,13 @@ func standbyCount(cfg *config.Config, accel lima.Accel) int {
 
 // prepareFirst has a spare made for the first session of a new template, if that has no flags of its own. That none could be
 // made is no failure of the setup.
-func (a *app) prepareFirst(store template.Store, p *project.Project, cfg *config.Config, asked *trust.Review) {
+func (a *app) prepareFirst(store template.Store, p *project.Project, cfg *config.Config, asked *trust.Review, made template.Entry) {
 	runner := a.runner(store, cfg)
-	if runner.Standby.Count == 0 {
+	switch {
+	case runner.Standby.Count == 0:
+		return
+	case !made.Unattended:
+		a.ui.Info("each session will boot a VM: none waits for it where setup scripts or the project's own files chose what is in the template")
 		return
 	}
 	plain := *a
@@ -119,7 +106,7 @@ const maxKeeperLog = 1 << 20
 
 // spawnKeeper starts a keeper. It holds nothing of ours: neither the terminal, nor the pipes that we write to, nor the
 // folder that we are in; and what is secret among our variables is not for it.
-func (a *app) spawnKeeper(order []byte, env ...string) error {
+func (a *app) spawnKeeper(order []byte) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
@@ -141,10 +128,10 @@ func (a *app) spawnKeeper(order []byte, env ...string) error {
 	}
 	defer read.Close()
 	defer write.Close()
-	env = append(slices.DeleteFunc(slices.Clone(a.Env), func(v string) bool {
+	env := append(slices.DeleteFunc(slices.Clone(a.Env), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
 		return slices.Contains(claude.LoginSecrets(), name)
-	}), append(env, "CLAUDE_VM_HOME="+folder)...)
+	}), "CLAUDE_VM_HOME="+folder)
 	err = proc.Detach(proc.Cmd{Argv: []string{self, keepSpare}, Env: env, Dir: "/"}, read, log, log)
 	if err != nil {
 		return err

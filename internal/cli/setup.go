@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -82,7 +83,7 @@ run.`,
 			if err != nil {
 				return err
 			}
-			a.prepareFirst(store, p, cfg, asked)
+			a.prepareFirst(store, p, cfg, asked, entry)
 			if err := a.print("project  %s\ntemplate %s\n", ui.Sanitize(p.Main), entry.Name); err != nil {
 				return err
 			}
@@ -98,7 +99,9 @@ run.`,
 
 // templateSpec says what a template is to be made of, Claude Code and what depends on the host aside.
 func (a *app) templateSpec(p *project.Project, cfg *config.Config, asked *trust.Review, mounts [][]mount.Mount) (spec template.Spec, err error) {
+	foreign := func(origin config.Origin) bool { return origin.Layer == config.Project }
 	spec = template.Spec{
+		Foreign: foreign(cfg.Origin("vm.image")) || slices.ContainsFunc(cfg.Packages.System, func(i config.Item) bool { return foreign(i.Origin) }),
 		Project: p, Image: cfg.VM.Image, DiskGB: cfg.VM.Disk, MemoryGB: cfg.VM.Memory, CPUs: cfg.VM.CPUs, MountType: cfg.VM.MountType,
 	}
 	for _, item := range cfg.Packages.System {
@@ -137,15 +140,16 @@ func (a *app) setup(ctx context.Context, store template.Store, cfg *config.Confi
 		space += toolsGB
 	}
 	spec.CPUs = cmp.Or(spec.CPUs, store.Lima.Accel.DefaultCPUs())
+	var watched watched
 	if len(spec.Mounts) > 0 { // they may lie in the project
-		guarded, err := a.guardGit(ctx, spec.Project, spec.Mounts, cfg)
-		if err != nil {
+		var err error
+		if watched, err = a.watchGit(ctx, spec.Project, spec.Mounts, cfg.Guard.Git); err != nil {
 			return template.Entry{}, err
 		}
-		defer guarded()
+		defer watched.end(ctx)
 	}
 	return a.build(ctx, store, cfg, space, func(b *template.Builder, release claude.Release) (template.Entry, error) {
-		spec.Claude = release
+		spec.Claude, b.Watch = release, watched.add
 		return b.Build(ctx, spec)
 	})
 }

@@ -4,13 +4,15 @@
 // ordinary remotes. It also notes which files the session changed that other tools of the host run by themselves.
 //
 // It runs nothing, git included, and believes nothing that it reads: the guest may have written any of it. The notes lie on
-// the host, so that a session whose claude-vm was killed is put right by the next one. It must not know about virtual
-// machines, nor how the user is told.
+// the host, so that a session whose claude-vm was killed is put right by the next one. They name the VMs whose guests can
+// write, and nothing is compared before all of these are gone: until then a guest can undo what was put back. It knows
+// virtual machines by their names only, and must not know how the user is told.
 package guard
 
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -59,7 +61,7 @@ func inside(dir, path string) bool {
 // Report is what a session did to a repository.
 type Report struct {
 	Root     string
-	Waiting  bool      // it was a VM that boots to wait for a session, and nobody was there to be told
+	Alive    string    // why a VM may still run: nothing was compared, and the notes are kept
 	Fixed    bool      // the findings were put back, where they have no error
 	Findings []Finding // in git's data
 	Files    []string  // changed, and run by tools of the host, the sooner the further to the front; relative to Root if they lie in it
@@ -77,6 +79,8 @@ func (r Report) owing() bool {
 type Store struct {
 	Dir   string
 	Locks state.Dir
+	// Gone makes sure that a VM is gone. It returns an error if the VM may still run.
+	Gone func(ctx context.Context, vm string) error
 }
 
 const (
@@ -103,6 +107,7 @@ type Watch struct {
 	store  Store
 	name   string
 	lock   *state.Lock
+	vms    []string
 	walked chan struct{} // closed when the working tree was walked through and the notes are complete
 	err    error         // of that
 	notes  notes
@@ -116,7 +121,7 @@ func (s Store) Begin(ctx context.Context, site Site, fix bool) (*Watch, []Report
 		return nil, nil, err
 	}
 	defer gate.Unlock()
-	reports, active, err := s.recover()
+	reports, active, err := s.recover(ctx)
 	if err != nil {
 		return nil, reports, err
 	}
@@ -172,7 +177,37 @@ func (s Store) Begin(ctx context.Context, site Site, fix bool) (*Watch, []Report
 	return w, reports, nil
 }
 
-func (s Store) file(name string) string { return filepath.Join(s.Dir, name+".json") }
+// notesEnd and vmsEnd are what the names of the files end with that hold notes, and the names of the VMs that they watch.
+const (
+	notesEnd = ".json"
+	vmsEnd   = ".vms"
+)
+
+func (s Store) file(name string) string { return filepath.Join(s.Dir, name+notesEnd) }
+func (s Store) vms(name string) string  { return filepath.Join(s.Dir, name+vmsEnd) }
+
+// names returns the names of all that there is a file of with an ending.
+func (s Store) names(end string) (names []string, err error) {
+	entries, err := os.ReadDir(s.Dir)
+	if err != nil && !state.Gone(err) {
+		return nil, err
+	}
+	for _, e := range entries {
+		if name, ok := strings.CutSuffix(e.Name(), end); ok {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
+// Add names a VM that the notes watch from now on. It returns before that VM may run anything of its guest's.
+func (w *Watch) Add(vm string) error {
+	w.vms = append(w.vms, vm)
+	if err := state.WriteJSON(w.store.vms(w.name), w.vms); err != nil {
+		return fmt.Errorf("noting that %s is watched: %w", vm, err)
+	}
+	return nil
+}
 
 func (w *Watch) save() error { return state.WriteJSON(w.store.file(w.name), w.notes) }
 
@@ -228,28 +263,8 @@ func (w *Watch) End(ctx context.Context) (Report, error) {
 		return Report{}, err
 	}
 	defer gate.Unlock()
-	return w.end()
-}
-
-// Yield is End, unless somebody else still watches the same place who has begun earlier, and so knows better how it was.
-func (w *Watch) Yield(ctx context.Context) (Report, error) {
-	gate, err := w.gate(ctx)
-	if err != nil {
-		return Report{}, err
-	}
-	defer gate.Unlock()
-	files, err := filepath.Glob(w.store.file("*"))
-	if err != nil {
-		return Report{}, err
-	}
-	for _, file := range files {
-		var n notes
-		if state.ReadJSON(file, &n) == nil && n.Root == w.notes.Root && n.Begun.Before(w.notes.Begun) {
-			defer w.lock.Remove()
-			return Report{}, os.Remove(w.store.file(w.name))
-		}
-	}
-	return w.end()
+	report, err := w.store.end(ctx, w.name, w.lock, w.notes)
+	return report, errors.Join(w.err, err)
 }
 
 // gate lets one at a time compare and put back. Whoever does not get it leaves the notes for the next command to see to.
@@ -262,60 +277,57 @@ func (w *Watch) gate(ctx context.Context) (*state.Lock, error) {
 	return gate, err
 }
 
-// end has the gate.
-func (w *Watch) end() (Report, error) {
-	report := w.notes.end()
-	if report.owing() {
-		w.lock.Unlock() // for the next command to try again
-		return report, w.err
+// end is the one place where notes end, and whoever calls it has the gate. It first makes sure that the VMs which they name
+// are gone. Where that fails, or where what was there cannot be put back, it keeps the notes for the next command.
+func (s Store) end(ctx context.Context, name string, lock *state.Lock, n notes) (Report, error) {
+	if err := s.gone(ctx, name); err != nil {
+		lock.Unlock()
+		return Report{Root: n.Root, Alive: err.Error()}, nil
 	}
-	defer w.lock.Remove()
-	return report, errors.Join(w.err, os.Remove(w.store.file(w.name)))
+	report := n.end()
+	if report.owing() {
+		lock.Unlock()
+		return report, nil
+	}
+	defer lock.Remove()
+	return report, errors.Join(os.Remove(s.file(name)), s.forget(name))
+}
+
+// gone makes sure that the VMs are gone which notes watch.
+func (s Store) gone(ctx context.Context, name string) error {
+	var vms []string
+	if err := state.ReadJSON(s.vms(name), &vms); err != nil && !state.Gone(err) {
+		return err
+	}
+	var failures []error
+	for _, vm := range vms {
+		failures = append(failures, s.Gone(ctx, vm))
+	}
+	return errors.Join(failures...)
+}
+
+// forget removes the names of the VMs of notes that are no more.
+func (s Store) forget(name string) error {
+	if err := os.Remove(s.vms(name)); !state.Gone(err) {
+		return err
+	}
+	return nil
 }
 
 // Recover puts right what killed sessions have left.
 func (s Store) Recover(ctx context.Context) ([]Report, error) {
 	locks, err := s.locks()
-	if err != nil {
+	notes, failed := s.names(notesEnd)
+	vms, unread := s.names(vmsEnd)
+	if err := errors.Join(err, failed, unread); err != nil || len(notes)+len(vms)+len(locks) == 0 {
 		return nil, err
-	}
-	files, _ := filepath.Glob(s.file("*"))
-	if left, _ := filepath.Glob(s.left("*")); len(files)+len(left)+len(locks) == 0 {
-		return nil, nil
 	}
 	gate, err := s.Locks.Lock(ctx, "guard", state.Exclusive)
 	if err != nil {
 		return nil, err
 	}
 	defer gate.Unlock()
-	reports, _, err := s.recover()
-	left, taken := s.take()
-	return append(reports, left...), errors.Join(err, taken)
-}
-
-func (s Store) left(name string) string { return filepath.Join(s.Dir, name+".report") }
-
-// Leave keeps a report, if it says anything, until somebody is there to be told: Recover returns it once.
-func (s Store) Leave(r Report) error {
-	if len(r.Findings)+len(r.Files)+len(r.Odd)+len(r.Plain)+len(r.Partial) == 0 {
-		return nil
-	}
-	r.Waiting = true
-	return state.WriteJSON(s.left(strings.ToLower(rand.Text()[:12])), r)
-}
-
-// take returns the reports that were left. It has the gate.
-func (s Store) take() (reports []Report, err error) {
-	files, err := filepath.Glob(s.left("*"))
-	for _, file := range files {
-		var r Report
-		if failed := state.ReadJSON(file, &r); failed != nil {
-			err = errors.Join(err, failed)
-		} else {
-			reports = append(reports, r)
-		}
-		err = errors.Join(err, os.Remove(file))
-	}
+	reports, _, err := s.recover(ctx)
 	return reports, err
 }
 
@@ -325,20 +337,18 @@ func (s Store) locks() ([]string, error) {
 	return slices.DeleteFunc(locks, func(name string) bool { return !strings.HasPrefix(name, lockPrefix) }), err
 }
 
-// recover ends the sessions whose owners are gone and returns the notes of the others. It has the gate.
-func (s Store) recover() (reports []Report, active []notes, err error) {
-	files, err := filepath.Glob(s.file("*"))
+// recover ends the notes whose owners are gone, and returns those of the others. Notes that cannot end yet count among these:
+// the guests of their VMs may still write. It has the gate.
+func (s Store) recover(ctx context.Context) (reports []Report, active []notes, err error) {
+	names, err := s.names(notesEnd)
 	if err != nil {
 		return nil, nil, err
 	}
 	var failures []error
-	for _, file := range files {
-		name := strings.TrimSuffix(filepath.Base(file), ".json")
-		var n notes
-		if err := state.ReadJSON(file, &n); err != nil || n.Version != version {
-			if !errors.Is(err, fs.ErrNotExist) {
-				failures = append(failures, fmt.Errorf("the notes %s about a session are of no use: %w", file, errors.Join(err, os.Remove(file))))
-			}
+	for _, name := range names {
+		n, err := s.read(name)
+		if err != nil {
+			failures = append(failures, err)
 			continue
 		}
 		lock, err := s.Locks.TryLock(lockPrefix+name, state.Exclusive)
@@ -350,23 +360,51 @@ func (s Store) recover() (reports []Report, active []notes, err error) {
 			failures = append(failures, err)
 			continue
 		}
-		report := n.end()
-		reports = append(reports, report)
-		if report.owing() {
-			lock.Unlock()
+		report, err := s.end(ctx, name, lock, n)
+		if report.Alive != "" {
+			active = append(active, n)
+		}
+		reports, failures = append(reports, report), append(failures, err)
+	}
+	return reports, active, errors.Join(append(failures, s.tidy())...)
+}
+
+// read returns the notes of a name. Those that nobody can make sense of are removed: they would be in the way for ever.
+func (s Store) read(name string) (n notes, err error) {
+	text, err := os.ReadFile(s.file(name))
+	if err != nil {
+		return n, err
+	}
+	if err = json.Unmarshal(text, &n); err == nil && n.Version == version {
+		return n, nil
+	}
+	if err == nil {
+		err = fmt.Errorf("they are of version %d", n.Version)
+	}
+	removed := os.Remove(s.file(name))
+	return n, fmt.Errorf("the notes %s about a session are of no use, and what it changed was not put back: %w", s.file(name), errors.Join(err, removed))
+}
+
+// tidy removes what those have left who died before there were notes, or after them.
+func (s Store) tidy() error {
+	locks, err := s.locks()
+	failures := []error{err}
+	for _, name := range locks {
+		if _, err := os.Lstat(s.file(strings.TrimPrefix(name, lockPrefix))); !state.Gone(err) {
 			continue
 		}
-		failures = append(failures, os.Remove(file))
-		lock.Remove()
-	}
-	locks, err := s.locks()
-	failures = append(failures, err)
-	for _, name := range locks { // of those who died without notes
 		if lock, err := s.Locks.TryLock(name, state.Exclusive); err == nil {
 			lock.Remove()
 		}
 	}
-	return reports, active, errors.Join(failures...)
+	watched, err := s.names(vmsEnd)
+	failures = append(failures, err)
+	for _, name := range watched {
+		if _, err := os.Lstat(s.file(name)); state.Gone(err) {
+			failures = append(failures, s.forget(name))
+		}
+	}
+	return errors.Join(failures...)
 }
 
 // end compares what was noted with what is there.

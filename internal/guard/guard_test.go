@@ -887,26 +887,6 @@ func TestFoldersThatCannotBeListed(t *testing.T) {
 	}
 }
 
-// What nobody was there to be told is told once, with the errors.
-func TestReportsThatWereLeft(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	report := Report{Root: w.root, Fixed: true, Findings: []Finding{{"/a", "added", nil}, {"/b", "changed", fs.ErrPermission}}, Files: []string{"x"}}
-	if err := errors.Join(w.store.Leave(report), w.store.Leave(Report{Root: w.root})); err != nil {
-		t.Fatal(err)
-	}
-	got, err := w.store.Recover(t.Context())
-	if err != nil || len(got) != 1 {
-		t.Fatalf("%v, %v", got, err)
-	}
-	if !got[0].Waiting || !slices.Equal(got[0].Files, report.Files) || got[0].Findings[0] != report.Findings[0] || got[0].Findings[1].Err.Error() != fs.ErrPermission.Error() {
-		t.Errorf("got %+v", got[0])
-	}
-	if got, err = w.store.Recover(t.Context()); err != nil || len(got) != 0 {
-		t.Errorf("once more: %v, %v", got, err)
-	}
-}
-
 // Where a program of the host writes there are files and folders only.
 func TestPlainFolders(t *testing.T) {
 	t.Parallel()

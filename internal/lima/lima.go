@@ -284,16 +284,14 @@ func (c *Client) Stop(ctx context.Context, name string) error {
 	return nil
 }
 
-// Delete ends an instance at once, whatever it is doing, and removes it. To delete one that is not there is no error; what was
-// about to make it is ended. It does what limactl delete --force does for the drivers that we use, and does not wait for a
+// Delete ends an instance at once, whatever it is doing, and removes it. When it returns without an error nothing of the
+// instance runs any more. To delete one that is not there is no error; what was about to make it is ended. It does what limactl delete --force does for the drivers that we use, and does not wait for a
 // limactl to start.
 func (c *Client) Delete(ctx context.Context, name string) error {
 	var err error
 	for range deletions {
-		c.kill(name)
-		// The instance's files may not speak yet of what a start that was cut off has begun.
-		for ctx.Err() == nil && c.endStrays(name) {
-			time.Sleep(poll / 4)
+		if err = c.end(ctx, name); err != nil {
+			break
 		}
 		if err = os.RemoveAll(c.Dir(name)); err == nil {
 			return nil

@@ -1,16 +1,23 @@
 package lima
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // programs are the beginnings of the names of all that works for an instance.
 var programs = []string{"limactl", "qemu-", "ssh", "virtiofsd"}
+
+// sftpServer serves folders over reverse-sshfs.
+const sftpServer = "sftp-server"
 
 // WallCommand is the first argument of the process that is a wall; after it comes the folder of its instance, with a slash.
 const WallCommand = "keep-wall"
@@ -24,6 +31,10 @@ func (c *Client) worksFor(pid int, name string) bool {
 		return false
 	}
 	program := filepath.Base(argv[0])
+	if program == sftpServer { // Lima starts it for shared folders, and names no instance
+		starter := parent(pid)
+		return starter > 1 && c.worksFor(starter, name)
+	}
 	raised := len(argv) > 1 && argv[1] == WallCommand
 	if !raised && !slices.ContainsFunc(programs, func(known string) bool { return strings.HasPrefix(program, known) }) {
 		return false
@@ -63,23 +74,50 @@ func (c *Client) process(name, pidFile string) int {
 	return pid
 }
 
-// kill ends the processes of an instance, as limactl does it.
-func (c *Client) kill(name string) {
+// working returns the processes that work for an instance: those whose ids are in its files and, where the system tells of
+// them, all others. The files may not speak yet of what a start that was cut off has begun.
+func (c *Client) working(name string) (pids []int) {
 	for _, file := range pidFiles {
 		if pid := c.process(name, file); pid != 0 {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
+			pids = append(pids, pid)
+		}
+	}
+	processes, _ := filepath.Glob("/proc/[0-9]*")
+	for _, dir := range processes {
+		pid, err := strconv.Atoi(filepath.Base(dir))
+		if err == nil && !slices.Contains(pids, pid) && c.worksFor(pid, name) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// end kills all that works for an instance, and returns when none of it runs any more.
+func (c *Client) end(ctx context.Context, name string) error {
+	for {
+		pids := c.working(name)
+		if len(pids) == 0 {
+			return nil
+		}
+		for _, pid := range pids {
+			if err := c.kill(ctx, pid, name); err != nil {
+				return err
+			}
 		}
 	}
 }
 
-// endStrays kills the programs that still work for an instance, where the system tells of them, and says whether there were
-// any.
-func (c *Client) endStrays(name string) (found bool) {
-	processes, _ := filepath.Glob("/proc/[0-9]*")
-	for _, dir := range processes {
-		if pid, err := strconv.Atoi(filepath.Base(dir)); err == nil && c.worksFor(pid, name) {
-			found = syscall.Kill(pid, syscall.SIGKILL) == nil || found
+// killByID kills a process by its id alone, and looks again and again whether it still works for the instance.
+func (c *Client) killByID(ctx context.Context, pid int, name string) error {
+	for c.worksFor(pid, name) {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return fmt.Errorf("ending the process %d: %w", pid, err)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for the end of the process %d: %w", pid, context.Cause(ctx))
+		case <-time.After(poll / 4):
 		}
 	}
-	return found
+	return nil
 }

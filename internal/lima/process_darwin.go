@@ -2,6 +2,7 @@ package lima
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"strings"
 
@@ -20,6 +21,14 @@ func commandLine(pid int) []string {
 	argv := strings.Split(string(bytes.TrimLeft(rest, "\x00")), "\x00")
 	return argv[:min(len(argv), int(count))]
 }
+
+// kill ends a process that works for an instance, and returns when it has ended.
+func (c *Client) kill(ctx context.Context, pid int, name string) error {
+	return c.killByID(ctx, pid, name)
+}
+
+// parent is not known here: nothing that matters is found by it.
+func parent(int) int { return 0 }
 
 // Clones says whether copies of an instance share its disk until one of them writes to it: APFS can do that, a disk with another
 // file system cannot.

@@ -131,7 +131,7 @@ func (r *Runner) keep(ctx context.Context, o order, spare *vm, record template.R
 	booting, stop := context.WithCancel(ctx)
 	go r.Tend(booting, r.UI, spare.name)
 	booted := make(chan error, 1)
-	go func() { booted <- r.bootSpare(booting, spare, o.Shape, machine, preparation(o.Shape, record)) }()
+	go func() { booted <- r.bootSpare(booting, spare, machine, preparation(o.Shape, record)) }()
 	defer func() {
 		stop()
 		if booted != nil {
@@ -208,10 +208,11 @@ func (r *Runner) beginSpare(ctx context.Context, o order) (*vm, template.Record,
 	return spare, record, machine, err
 }
 
-// Two of the reasons not to make a spare.
+// Three of the reasons not to make a spare.
 const (
 	noTemplate = "the template is gone"
 	overLimit  = "all of them together would have too much memory"
+	unsafe     = "a setup script or the project's own files chose what is in the template, and that runs only while it is watched"
 )
 
 // memory is the host's.
@@ -230,6 +231,9 @@ func (r *Runner) unwanted(ctx context.Context, o order) (reason string, err erro
 	}
 	if err != nil {
 		return "", err
+	}
+	if !own.Unattended {
+		return unsafe, nil
 	}
 	memory, err := r.memory()
 	if err != nil {
@@ -276,18 +280,11 @@ func (r *Runner) fitting(ctx context.Context, s Shape) (template.Record, string,
 	return own, fits, err
 }
 
-// bootSpare boots a spare and starts the shells in it one of which is to be a session's. Then it is paused: it costs no processor
-// time, and what setup scripts may have installed in it does nothing to the project while nobody watches.
-func (r *Runner) bootSpare(ctx context.Context, spare *vm, shape Shape, machine lima.Machine, p guest.Preparation) error {
+// bootSpare boots a spare and starts the shells in it one of which is to be a session's. Then it is paused: it costs no
+// processor time.
+func (r *Runner) bootSpare(ctx context.Context, spare *vm, machine lima.Machine, p guest.Preparation) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, readyTime, fmt.Errorf("it was not ready after %v", readyTime))
 	defer cancel()
-	if r.Standby.Watch != nil {
-		unwatch, err := r.Standby.Watch(ctx, shape)
-		if err != nil {
-			return err
-		}
-		defer unwatch()
-	}
 	err := r.Boot(ctx, spare.name, machine, p)
 	if err == nil {
 		spare.waiting, err = r.Lima.Await(spare.name, guest.Await())

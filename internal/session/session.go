@@ -75,6 +75,9 @@ type Spec struct {
 	Arrived func(context.Context, Exec) error
 	Leaving func(context.Context, Ask)
 
+	// Watch is told the name of the session's VM before anything of the session's runs in it; nil: nobody wants to know.
+	Watch func(vm string) error
+
 	TTY    bool // the guest's command gets our terminal
 	Stdin  io.Reader
 	Stdout io.Writer
@@ -93,6 +96,14 @@ func (s *Spec) WhenArrived(do func()) {
 		do()
 		return nil
 	}
+}
+
+// watch tells who watches the session that a VM is its own.
+func (s *Spec) watch(vm string) error {
+	if s.Watch == nil {
+		return nil
+	}
+	return s.Watch(vm)
 }
 
 // Runner runs sessions.
@@ -235,6 +246,9 @@ func (r *Runner) bringUp(ctx context.Context, spec Spec, step *ui.Step, stop con
 func (r *Runner) start(ctx context.Context, spec Spec, step *ui.Step, stop context.CancelCauseFunc) (*vm, error) {
 	vm, err := r.own(ctx, template.NewName(template.Session, spec.Project.Name(), template.Random()))
 	if err != nil {
+		return vm, err
+	}
+	if err := spec.watch(vm.name); err != nil {
 		return vm, err
 	}
 	if !r.Lima.Clones() {

@@ -32,8 +32,6 @@ type Standby struct {
 	MemoryGB int           // what all spares together may have, in GiB; 0: half of the host's, or one
 	// Spawn starts a keeper, a process that outlives this one and passes what it reads to Keep.
 	Spawn func(order []byte) error
-	// Watch guards what a spare sees while a keeper boots it; nil: nobody does.
-	Watch func(context.Context, Shape) (end func(), err error)
 }
 
 // request is what is asked of the owner of a VM. Its answer is one byte with the files, or the end of the connection.
@@ -94,7 +92,9 @@ func (r *Runner) claim(ctx context.Context, spec Spec, stop context.CancelCauseF
 		if err != nil {
 			continue // somebody was faster
 		}
-		err = vm.equip(ctx, spare.Record, spec, stop)
+		if err = spec.watch(vm.name); err == nil {
+			err = vm.equip(ctx, spare.Record, spec, stop)
+		}
 		if err == nil || ctx.Err() != nil {
 			r.MarkUsed(spec.Template)
 			return vm, err
@@ -139,7 +139,7 @@ func (r *Runner) Waiting(ctx context.Context, s Shape) (bool, error) {
 	}
 	defer turn.Unlock()
 	reason, err := r.unwanted(ctx, order{Shape: s, Count: r.Standby.Count, MemoryGB: r.Standby.MemoryGB})
-	if err == nil && (reason == string(crowded) || reason == overLimit) {
+	if err == nil && slices.Contains([]string{string(crowded), overLimit, unsafe}, reason) {
 		err = fmt.Errorf("%w: %s", ErrNoRoom, reason)
 	}
 	return false, err

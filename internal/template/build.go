@@ -57,10 +57,14 @@ type Spec struct {
 	Scripts   []guest.Script // run in this order, as the guest's user
 	Mounts    []mount.Mount  // shared while the scripts run, and not in sessions
 	MountType string         // how; as a session's, and what tools download likewise
+	Foreign   bool           // the project's own files chose the image, or some of the packages
 }
 
 // custom says whether a template is more than its layer.
 func (s Spec) custom() bool { return len(s.Packages)+len(s.Scripts) > 0 }
+
+// unattended says whether copies of the template may run while no session is watched.
+func (s Spec) unattended() bool { return !s.Foreign && len(s.Scripts) == 0 }
 
 // Builder makes templates.
 type Builder struct {
@@ -71,6 +75,9 @@ type Builder struct {
 	Shop tool.Shop // where what tools download comes from
 
 	Steps []string // of the preparation of what a project adds
+
+	// Watch is told the name of each VM before it runs; nil: nobody wants to know.
+	Watch func(vm string) error
 }
 
 // Build makes the template of a project, or makes it anew. The old one stays in use until the new one is complete.
@@ -96,6 +103,7 @@ func (b *Builder) Build(ctx context.Context, spec Spec) (Entry, error) {
 	record := parent.Record
 	record.Kind, record.Project, record.Created = Template, spec.Project.Main, time.Now().UTC()
 	record.DiskGB, record.MemoryGB, record.CPUs = spec.DiskGB, spec.MemoryGB, spec.CPUs
+	record.Unattended = spec.unattended()
 	err = b.replace(ctx, name, func(draft string) error {
 		if spec.custom() {
 			return b.add(ctx, parent, draft, &record, b.customization(draft, spec))
@@ -217,6 +225,11 @@ func (b *Builder) replace(ctx context.Context, name string, build func(draft str
 			err = errors.Join(err, b.Lima.Delete(ctx, draft))
 		}
 	}()
+	if b.Watch != nil {
+		if err := b.Watch(draft); err != nil {
+			return err
+		}
+	}
 	building, done := context.WithCancel(ctx)
 	go b.Tend(building, b.UI, draft)
 	err = build(draft)

@@ -62,6 +62,10 @@ type Record struct {
 	Images   []lima.Image `json:"images"`
 	Shares   []string     `json:"shares"` // the kinds of shared folder that its kernel knows
 
+	// Unattended says that a copy may run while no session is watched: nothing is on its disk but the layers. A setup script,
+	// or what a project's own files chose, could change a project that is shared with it.
+	Unattended bool `json:"unattended,omitempty"`
+
 	// Of a session:
 	Template string `json:"template,omitempty"`
 	Dir      string `json:"dir,omitempty"`     // the working directory

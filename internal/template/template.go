@@ -166,8 +166,7 @@ func (s *Store) Orphans() ([]string, error) {
 		return nil, err
 	}
 	orphans := slices.DeleteFunc(slices.Clone(names), func(name string) bool {
-		kind := KindOf(name)
-		return kind != Session && kind != Spare && kind != Building || s.Owned(name)
+		return !temporary(name) || s.Owned(name)
 	})
 	for _, name := range locks {
 		instance, build := strings.CutSuffix(name, building)
@@ -198,29 +197,38 @@ func (s *Store) Sweep(ctx context.Context) (removed []string, err error) {
 	}
 	var failures []error
 	for _, name := range orphans {
-		lock, err := s.State.TryLock(name, state.Exclusive)
-		if errors.Is(err, state.ErrLocked) {
-			continue // somebody else is sweeping, or uses the name again
-		}
-		if err != nil {
+		_, missing := os.Lstat(s.Lima.Dir(name))
+		switch err := s.RemoveOrphan(ctx, name); {
+		case errors.Is(err, state.ErrLocked): // somebody else is sweeping, or uses the name again
+		case err != nil:
 			failures = append(failures, err)
-			continue
+		case missing == nil && temporary(name):
+			removed = append(removed, name)
 		}
-		switch KindOf(name) {
-		case Session, Spare, Building:
-			_, err := os.Lstat(s.Lima.Dir(name))
-			if failed := s.Lima.Delete(ctx, name); failed != nil {
-				failures = append(failures, failed)
-				lock.Unlock()
-				continue
-			}
-			if err == nil {
-				removed = append(removed, name)
-			}
-		}
-		lock.Remove()
 	}
 	return removed, errors.Join(failures...)
+}
+
+// temporary says whether an instance goes with its owner.
+func temporary(name string) bool {
+	return slices.Contains([]Kind{Session, Spare, Building}, KindOf(name))
+}
+
+// RemoveOrphan makes sure that nothing runs of an instance whose owner is gone, and removes it if it is one that goes with
+// its owner. It returns state.ErrLocked if the owner is there. That nothing is left of the instance is no error.
+func (s *Store) RemoveOrphan(ctx context.Context, name string) error {
+	lock, err := s.State.TryLock(name, state.Exclusive)
+	if err != nil {
+		return fmt.Errorf("removing %s: %w", name, err)
+	}
+	if temporary(name) {
+		if err := s.Lima.Delete(ctx, name); err != nil {
+			lock.Unlock()
+			return err
+		}
+	}
+	lock.Remove()
+	return nil
 }
 
 // Random returns eight hexadecimal digits that nobody has used before.
