@@ -492,6 +492,51 @@ func TestDeleteEndsStrays(t *testing.T) {
 	}
 }
 
+// When Delete says that an instance is gone nothing of it runs, its other threads included. If it cannot be sure, it says so, and
+// the instance's files stay, by which the next one finds what runs.
+func TestDeleteIsSure(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("the system does not tell of processes")
+	}
+	c := &Client{Home: t.TempDir()}
+	vm := unique()
+	disk := filepath.Join(c.Dir(vm), "disk")
+	start := func() *exec.Cmd {
+		machine := exec.Command("bash")
+		machine.Args = []string{"qemu-system-fake", "-c", "while :; do :; done", disk}
+		if err := errors.Join(os.MkdirAll(c.Dir(vm), 0o700), os.WriteFile(disk, nil, 0o600), machine.Start()); err != nil {
+			t.Fatal(err)
+		}
+		return machine
+	}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	machine := start()
+	if err := c.Delete(over, vm); err == nil {
+		t.Error("it is sure though it could not wait")
+	}
+	if _, err := os.Stat(disk); err != nil {
+		t.Error("the files are gone")
+	}
+	_ = machine.Process.Kill()
+	_ = machine.Wait()
+	for range 20 {
+		machine := start()
+		if err := c.Delete(t.Context(), vm); err != nil {
+			t.Fatal(err)
+		}
+		tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", machine.Process.Pid))
+		for _, task := range tasks {
+			text, _ := os.ReadFile(task)
+			if _, state, _ := strings.Cut(string(text), ") "); state != "" && state[0] != 'Z' && state[0] != 'X' {
+				t.Errorf("a thread is in the state %c", state[0])
+			}
+		}
+		_ = machine.Wait()
+	}
+}
+
 func TestSize(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
