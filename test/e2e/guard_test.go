@@ -115,11 +115,12 @@ func TestGuard(t *testing.T) {
 	w.gone(t)
 }
 
-// TestGuardAfterKill has a claude-vm killed in the middle of it.
+// TestGuardAfterKill has a claude-vm killed in the middle of it, while the guest's root plants the same again and again: until its
+// VM is gone nothing is put back.
 func TestGuardAfterKill(t *testing.T) {
 	w := real(t)
 	hook := filepath.Join(w.project, ".git/hooks/post-commit")
-	cmd := w.command(t.Context(), "shell", "echo x >.git/hooks/post-commit; sleep 300")
+	cmd := w.command(t.Context(), "shell", "sudo sh -c 'while :; do [ -e .git/hooks/post-commit ] || echo x >.git/hooks/post-commit; done'")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -131,8 +132,8 @@ func TestGuardAfterKill(t *testing.T) {
 	if r := w.run(t, "", "ps"); !strings.Contains(r.err, "  .git/hooks/post-commit: added\n") {
 		t.Errorf("the next command says nothing of it: %q", r.err)
 	}
+	w.gone(t)
 	if _, err := os.Stat(hook); err == nil {
 		t.Error("the hook of the killed session is there")
 	}
-	w.gone(t)
 }
