@@ -126,7 +126,7 @@ func (s Store) Begin(ctx context.Context, site Site, fix bool) (*Watch, []Report
 		return nil, reports, err
 	}
 	w := &Watch{store: s, name: strings.ToLower(rand.Text()[:12]), walked: make(chan struct{})}
-	w.notes = notes{Version: version, Root: site.Root, Fix: fix, Begun: time.Now(), Roots: slices.Concat([]string{site.Root, site.Main}, site.GitDirs, site.Shared)}
+	w.notes = notes{Version: version, Root: site.Root, Fix: fix, Begun: now(), Roots: slices.Concat([]string{site.Root, site.Main}, site.GitDirs, site.Shared)}
 	if w.lock, err = s.Locks.TryLock(lockPrefix+w.name, state.Exclusive); err != nil {
 		return nil, reports, err
 	}

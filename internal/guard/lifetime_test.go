@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -165,5 +166,27 @@ func TestNotesWithoutReadableVMs(t *testing.T) {
 	reports, err := w.store.Recover(t.Context())
 	if err != nil || len(reports) != 1 || len(reports[0].Findings) != 1 {
 		t.Errorf("%v: %+v", err, reports)
+	}
+}
+
+// Inodes are stamped by a clock of its own: whatever is changed after a session has begun bears a stamp that says so.
+func TestStampsAreNotOlderThanNow(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "x")
+	for range 2000 {
+		begun := now()
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(path, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Lstat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !changedSince(info, begun) {
+			t.Fatal("what was changed after a moment counts as older")
+		}
 	}
 }
