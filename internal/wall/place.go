@@ -6,33 +6,28 @@ import (
 )
 
 // special are the addresses that belong to no place on the internet: what IANA's registries of
-// special-purpose addresses do not call globally reachable, and what is reachable everywhere and is
-// somebody else everywhere.
+// special-purpose addresses do not call globally reachable, and what is somebody else everywhere.
 func special() []netip.Prefix {
 	return networks(
-		"0.0.0.0/8",         // this host
-		"10.0.0.0/8",        // private
-		"100.64.0.0/10",     // a provider's own, between its routers and its customers'
-		"127.0.0.0/8",       // loopback
-		"168.63.129.16/32",  // Azure's virtual machines find their host there
-		"169.254.0.0/16",    // link-local, with the metadata of nearly every cloud
-		"172.16.0.0/12",     // private
-		"192.0.0.0/24",      // protocols, among them that of the nearest router's open ports
-		"192.0.2.0/24",      // documentation
-		"192.88.99.0/24",    // the nearest 6to4 relay
-		"192.168.0.0/16",    // private
-		"198.18.0.0/15",     // benchmarks; VPNs and containers take addresses from there
-		"198.51.100.0/24",   // documentation
-		"203.0.113.0/24",    // documentation
-		"224.0.0.0/4",       // multicast
-		"240.0.0.0/4",       // reserved, broadcast
-		"2001::/23",         // protocols: Teredo, benchmarks, the nearest router's open ports
-		"2001:db8::/32",     // documentation
-		"2620:4f:8000::/48", // the nearest server for names of private addresses
-		"192.31.196.0/24",   // the same
-		"192.175.48.0/24",   // the same
-		"192.52.193.0/24",   // the nearest multicast relay
-		"3fff::/20",         // documentation
+		"0.0.0.0/8",        // this host
+		"10.0.0.0/8",       // private
+		"100.64.0.0/10",    // a provider's own, between its routers and its customers'
+		"127.0.0.0/8",      // loopback
+		"168.63.129.16/32", // Azure's virtual machines find their host there
+		"169.254.0.0/16",   // link-local, with the metadata of nearly every cloud
+		"172.16.0.0/12",    // private
+		"192.0.0.0/24",     // protocols, among them that of the nearest router's open ports
+		"192.0.2.0/24",     // documentation
+		"192.88.99.0/24",   // the nearest 6to4 relay
+		"192.168.0.0/16",   // private
+		"198.18.0.0/15",    // benchmarks; VPNs and containers take addresses from there
+		"198.51.100.0/24",  // documentation
+		"203.0.113.0/24",   // documentation
+		"224.0.0.0/4",      // multicast
+		"240.0.0.0/4",      // reserved, broadcast
+		"2001::/23",        // protocols: Teredo, benchmarks, the nearest router's open ports
+		"2001:db8::/32",    // documentation
+		"3fff::/20",        // documentation
 	)
 }
 
