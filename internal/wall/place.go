@@ -123,6 +123,11 @@ func lead(addr netip.Addr, to ...[]netip.Prefix) bool {
 	return false
 }
 
+// Internet says whether an address is on the internet, as far as that can be told without knowing where the host is.
+func Internet(addr netip.Addr) bool {
+	return global(addr) && !lead(addr, special(), guarded())
+}
+
 // global says whether an address is one that the internet knows, special ones aside.
 func global(addr netip.Addr) bool {
 	return addr.Is4() || unicast6.Contains(addr) || nat64.Contains(addr)
