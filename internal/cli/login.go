@@ -100,7 +100,7 @@ func (a *app) login(ctx context.Context, args []string) error {
 	if err := a.addHome(p, claude.Login{}, nil, &spec); err != nil {
 		return err
 	}
-	defer keepTerminal(a.Stdin)()
+	defer a.keepTerminal()()
 	runner := session.Runner{Store: store, UI: a.ui}
 	code, err := runner.Run(ctx, spec)
 	switch {
