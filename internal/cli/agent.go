@@ -102,7 +102,7 @@ func (a *app) runSession(ctx context.Context, command func(*config.Config) guest
 	s.spec.Watch = watched.add
 	account := a.account(ctx, s.project, &s.spec)
 	defer account.close()
-	giveBack := keepTerminal(a.Stdin)
+	giveBack := a.keepTerminal()
 	defer a.mindUpdates(ctx, s.cfg, &s.spec)()
 	runner := a.runner(s.store, s.cfg)
 	code, err := runner.Run(ctx, s.spec)

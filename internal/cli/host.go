@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"github.com/themouette/claude-vm/internal/project"
 	"github.com/themouette/claude-vm/internal/state"
 	"github.com/themouette/claude-vm/internal/template"
+	"github.com/themouette/claude-vm/internal/wall"
 )
 
 // state returns the folder of ours.
@@ -138,6 +140,9 @@ func (a *app) machines(ctx context.Context, cfg *config.Config, named ...string)
 	}
 	if store.Lima.Wall.Rules, err = a.reach(cfg, named); err != nil {
 		return store, err
+	}
+	if !slices.Contains(store.Lima.Wall.Rules, wall.Everything) {
+		a.sayProxies(cfg)
 	}
 	a.sweep(ctx, store)
 	return store, nil

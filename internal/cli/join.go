@@ -77,7 +77,7 @@ func (a *app) join(cmd *cobra.Command, word string, command []string) error {
 	if err := a.checkSSH(); err != nil {
 		return err
 	}
-	defer keepTerminal(a.Stdin)()
+	defer a.keepTerminal()()
 	runner := session.Runner{Store: *a.look(), UI: a.ui}
 	code, err := runner.Join(ctx, e.Name, session.Joining{
 		Command: command, TTY: isTerminal(a.Stdin) && isTerminal(a.Stdout), Stdin: a.Stdin, Stdout: a.Stdout, Stderr: a.Stderr,

@@ -32,9 +32,10 @@ func (a *app) loginCommand() *cobra.Command {
 		Short: "Log Claude in once, for all sessions of all projects",
 		Long: `Log Claude in once, for all sessions of all projects.
 
-Claude's own login runs in a VM that sees no project: open the address that it
-shows, and paste the code. If there is no template yet, one is built first, if
-you agree. The login that this or any other session ends with is kept on this
+Claude's own login runs in a VM that sees no project, and that no project has
+added anything to: open the address that it shows, and paste the code. It needs
+no template. The base that all templates share is built first if it is not there
+and you agree. The login that this or any other session ends with is kept on this
 machine, in a file that only you can read, and given to every session, unless
 the environment logs Claude in.`,
 		Example: `  claude-vm login                with a Claude subscription
@@ -69,7 +70,7 @@ the environment logs Claude in.`,
 	return cmd
 }
 
-// login opens a session for Claude's own login. It sees nothing of the project, which only lends its template.
+// login opens a session for Claude's own login. It sees nothing of the project, and no project has had a hand in its VM.
 func (a *app) login(ctx context.Context, args []string) error {
 	if !isTerminal(a.Stdin) || !isTerminal(a.Stdout) {
 		return errNoScreen
@@ -83,22 +84,15 @@ func (a *app) login(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	asked, err := a.review(p, cfg)
+	spec, named, err := a.loginSpec(p, cfg, append([]string{"claude", "auth", "login"}, args...))
 	if err != nil {
 		return err
 	}
-	spec, named, err := a.sessionSpec(p, cfg, asked, guest.Session{Mode: guest.Exec, Command: append([]string{"claude", "auth", "login"}, args...)})
-	if err != nil {
-		return err
-	}
-	spec.Mounts, spec.Ports = nil, nil
-	spec.Command.Dir, spec.Command.Scripts = lima.GuestHome, nil
-	spec.Command.Env = slices.DeleteFunc(spec.Command.Env, func(v string) bool { return claude.HasLogin([]string{v}) })
 	store, err := a.machines(ctx, cfg, named...)
 	if err != nil {
 		return err
 	}
-	if spec.Template, err = a.anyTemplate(ctx, store, p, cfg); err != nil {
+	if spec.Template, err = a.bareLayer(ctx, store, p, cfg); err != nil {
 		return err
 	}
 	keeper := &loginKeeper{store: loginStore{a.state()}, deliberate: true}
@@ -106,7 +100,7 @@ func (a *app) login(ctx context.Context, args []string) error {
 	if err := a.addHome(p, claude.Login{}, nil, &spec); err != nil {
 		return err
 	}
-	defer keepTerminal(a.Stdin)()
+	defer a.keepTerminal()()
 	runner := session.Runner{Store: store, UI: a.ui}
 	code, err := runner.Run(ctx, spec)
 	switch {
@@ -120,27 +114,52 @@ func (a *app) login(ctx context.Context, args []string) error {
 	return a.saidKept(keeper.store, keeper.held)
 }
 
-// anyTemplate returns this project's template or, since it does not matter here, that of another one.
-func (a *app) anyTemplate(ctx context.Context, store template.Store, p *project.Project, cfg *config.Config) (string, error) {
-	templates, err := store.List(template.Template)
+// loginSpec says what a session for a login is: a command on the user's terminal, and nothing shared.
+func (a *app) loginSpec(p *project.Project, cfg *config.Config, command []string) (spec session.Spec, named []string, err error) {
+	env, named, err := a.guestEnv(p, cfg)
+	if err != nil {
+		return spec, nil, err
+	}
+	env = slices.DeleteFunc(env, func(v string) bool { return claude.HasLogin([]string{v}) })
+	steps, err := a.tellNPM()
+	return session.Spec{
+		Shape:   session.Shape{Project: p, MountType: cfg.VM.MountType},
+		Command: guest.Session{Mode: guest.Exec, Command: command, Home: lima.GuestHome, Dir: lima.GuestHome, Env: env},
+		Steps:   steps,
+		Label:   "claude",
+		TTY:     true,
+		Stdin:   a.Stdin, Stdout: a.Stdout, Stderr: a.Stderr,
+	}, named, err
+}
+
+// bareLayer returns the layer that has Claude Code and nothing of any project. Without one it builds it, if the user wants that.
+func (a *app) bareLayer(ctx context.Context, store template.Store, p *project.Project, cfg *config.Config) (string, error) {
+	asked, err := a.review(p, cfg)
 	if err != nil {
 		return "", err
 	}
-	names := []string{p.TemplateName()}
-	for _, entry := range templates {
-		names = append(names, entry.Name)
+	spec := template.Spec{Image: cfg.VM.Image, DiskGB: cfg.VM.Disk, MountType: cfg.VM.MountType}
+	if spec.Certificates, err = certificates(cfg, asked); err != nil {
+		return "", err
 	}
-	for _, name := range names {
-		if _, lock, err := store.Find(ctx, name); err == nil {
-			lock.Unlock()
-			return name, nil
+	found, err := (&template.Builder{Store: store, UI: a.ui}).FindBase(ctx, spec)
+	if err == nil || !errors.Is(err, template.ErrNone) {
+		return found.Name, err
+	}
+	if !a.flags.autoSetup {
+		yes, err := a.ui.Confirm(ctx, "The base that all templates share, which the login runs in, is not there yet. Build it now?", true)
+		if err != nil {
+			return "", err
+		}
+		if !yes {
+			return "", errNotKept
 		}
 	}
-	asked, err := a.agreed(ctx, p, cfg)
-	if err != nil {
-		return "", err
-	}
-	return names[0], a.ensureTemplate(ctx, store, p, cfg, asked)
+	found, err = a.build(ctx, store, cfg, buildGB, func(b *template.Builder, release claude.Release) (template.Entry, error) {
+		spec.Claude = release
+		return b.BuildBase(ctx, spec)
+	})
+	return found.Name, err
 }
 
 func (a *app) saidKept(store loginStore, login claude.Login) error {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/themouette/claude-vm/internal/network"
 	"github.com/themouette/claude-vm/internal/npm"
 	"github.com/themouette/claude-vm/internal/project"
+	"github.com/themouette/claude-vm/internal/state"
 	"github.com/themouette/claude-vm/internal/trust"
 	"github.com/themouette/claude-vm/internal/wall"
 )
@@ -19,6 +21,20 @@ func (a *app) proxies(cfg *config.Config) []string {
 		return nil
 	}
 	return network.Proxies(a.Env)
+}
+
+// sayProxies tells that the proxies which a guest is given may be a way around its wall, unless that has been said of these.
+func (a *app) sayProxies(cfg *config.Config) {
+	ways := network.Ways(a.proxies(cfg))
+	file := filepath.Join(string(a.state()), "state", "proxies.json")
+	var said []string
+	if _ = state.ReadJSON(file, &said); len(ways) == 0 || slices.Equal(said, ways) {
+		return
+	}
+	a.ui.Warn("the VM is given the proxy of your environment, and reaches what that one connects it to, this computer's network included: %s",
+		strings.Join(ways, ", "))
+	a.ui.Hint(`vm.proxy = "none" gives it none`)
+	_ = state.WriteJSON(file, ways)
 }
 
 // registries returns the lines of an .npmrc by which npm in the guest knows the registries that the host's uses, none if the

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,6 +16,7 @@ import (
 	"github.com/themouette/claude-vm/internal/project"
 	"github.com/themouette/claude-vm/internal/trust"
 	"github.com/themouette/claude-vm/internal/ui"
+	"github.com/themouette/claude-vm/internal/wall"
 )
 
 // The scripts of a project that run without being named.
@@ -29,6 +33,7 @@ type askedError struct {
 	project  string
 	requests []trust.Request
 	refused  bool
+	means    map[string]string // the addresses of the names that are asked for, where they are known
 }
 
 func (e *askedError) Error() string {
@@ -42,8 +47,49 @@ func (e *askedError) Error() string {
 	}
 	for _, q := range e.requests {
 		text += "\n" + requestLine(q)
+		if means := e.means[q.Reach]; means != "" {
+			text += "\n" + means
+		}
 	}
 	return text
+}
+
+// lookUpTime is how long all the names that a project asks for may take to be looked up.
+const lookUpTime = 3 * time.Second
+
+// lookUp finds out what the names mean that are asked for. What a name means later its owner decides.
+func (e *askedError) lookUp(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, lookUpTime)
+	defer cancel()
+	type answer struct{ reach, means string }
+	answers := make(chan answer)
+	e.means = map[string]string{}
+	for _, q := range e.requests {
+		rule, err := wall.ParseRule(q.Reach)
+		if _, asked := e.means[q.Reach]; asked || err != nil || rule.Name == "" {
+			continue
+		}
+		e.means[q.Reach] = ""
+		go func() { answers <- answer{q.Reach, addresses(ctx, rule.Name)} }()
+	}
+	for range len(e.means) {
+		a := <-answers
+		e.means[a.reach] = a.means
+	}
+}
+
+// addresses says what a name means.
+func addresses(ctx context.Context, name string) string {
+	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", name)
+	if err != nil {
+		return "(the addresses of " + name + " cannot be looked up now)"
+	}
+	var texts []string
+	for _, addr := range found {
+		texts = append(texts, addr.Unmap().String())
+	}
+	slices.Sort(texts)
+	return "(" + name + " is now " + strings.Join(slices.Compact(texts), ", ") + ")"
 }
 
 func requestLine(q trust.Request) string {
@@ -103,13 +149,13 @@ func (a *app) agreed(ctx context.Context, p *project.Project, cfg *config.Config
 		return nil, err
 	}
 	if refused := review.Refused(); len(refused) > 0 {
-		return nil, &askedError{p.Main, refused, true}
+		return nil, &askedError{project: p.Main, requests: refused, refused: true}
 	}
 	known := a.consents().Read(p.Main)
 	if known.Covers(review) {
 		return review, nil
 	}
-	unagreed := &askedError{p.Main, review.Requests, false}
+	unagreed := &askedError{project: p.Main, requests: review.Requests}
 	yes, err := a.askTrust(ctx, known, unagreed, review)
 	switch {
 	case errors.Is(err, ui.ErrNotInteractive):
@@ -127,6 +173,7 @@ func (a *app) askTrust(ctx context.Context, known trust.Project, asked *askedErr
 	if !isTerminal(a.Stdin) || !isTerminal(a.Stderr) {
 		return false, ui.ErrNotInteractive
 	}
+	asked.lookUp(ctx)
 	a.ui.Warn("%v", asked)
 	if len(known.Consents) > 0 {
 		added, removed := known.Changes(review)
@@ -188,7 +235,7 @@ itself is the answer.`,
 
 func (a *app) giveTrust(ctx context.Context, p *project.Project, review *trust.Review, yes bool) error {
 	if refused := review.Refused(); len(refused) > 0 {
-		return &askedError{p.Main, refused, true}
+		return &askedError{project: p.Main, requests: refused, refused: true}
 	}
 	known := a.consents().Read(p.Main)
 	switch {
@@ -197,12 +244,13 @@ func (a *app) giveTrust(ctx context.Context, p *project.Project, review *trust.R
 	case known.Covers(review):
 		return a.print("you have agreed already\n")
 	}
-	asked := &askedError{p.Main, review.Requests, false}
+	asked := &askedError{project: p.Main, requests: review.Requests}
 	answer, err := yes, error(nil)
 	if !yes {
 		answer, err = a.askTrust(ctx, known, asked, review)
 	}
 	if yes || errors.Is(err, ui.ErrNotInteractive) { // who types this command where nobody can be asked has answered
+		asked.lookUp(ctx)
 		a.ui.Info("%v", asked)
 		answer, err = true, nil
 	}

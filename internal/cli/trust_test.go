@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/themouette/claude-vm/internal/config"
@@ -67,5 +68,16 @@ func TestExchangedFolder(t *testing.T) {
 				t.Errorf("%s, now %s: %v", key, target, err)
 			}
 		}
+	}
+}
+
+// Whoever is asked about a name sees what it means.
+func TestAddresses(t *testing.T) {
+	t.Parallel()
+	if got := addresses(t.Context(), "localhost"); !strings.HasPrefix(got, "(localhost is now ") || !strings.Contains(got, "127.0.0.1") {
+		t.Error(got)
+	}
+	if got := addresses(t.Context(), "nobody.invalid"); got != "(the addresses of nobody.invalid cannot be looked up now)" {
+		t.Error(got)
 	}
 }

@@ -11,6 +11,9 @@ import (
 // serialLogs are the files in which Lima keeps what a guest prints on its consoles.
 var serialLogs = []string{"serial.log", "serialv.log", "serialp.log"}
 
+// agentLogs are the files in which a limactl that stays with a guest keeps what it says.
+var agentLogs = []string{"ha.stdout.log", "ha.stderr.log"}
+
 const (
 	// glimpse is how many bytes of a console are read at a time: a guest may print without end, and somebody may want us to
 	// stop meanwhile.

@@ -94,27 +94,29 @@ func TestTrimConsoles(t *testing.T) {
 		t.Fatal(err)
 	}
 	go c.Tend(t.Context(), "x", nil)
-	log, err := os.Create(filepath.Join(c.Dir("x"), "serialv.log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer log.Close()
-	taken := func() int64 {
-		info, err := log.Stat()
+	for _, name := range []string{"serial.log", "serialv.log", "serialp.log", "ha.stdout.log", "ha.stderr.log"} {
+		log, err := os.Create(filepath.Join(c.Dir("x"), name))
 		if err != nil {
 			t.Fatal(err)
 		}
-		return info.Sys().(*syscall.Stat_t).Blocks * 512
-	}
-	for range 2 {
-		for range maxConsole/glimpse + 1 {
-			if _, err := log.Write(make([]byte, glimpse)); err != nil {
+		defer log.Close()
+		taken := func() int64 {
+			info, err := log.Stat()
+			if err != nil {
 				t.Fatal(err)
 			}
+			return info.Sys().(*syscall.Stat_t).Blocks * 512
 		}
-		for end := time.Now().Add(time.Minute); taken() > maxConsole; time.Sleep(poll) {
-			if time.Now().After(end) {
-				t.Fatalf("%d bytes are still there", taken())
+		for range 2 {
+			for range maxConsole/glimpse + 1 {
+				if _, err := log.Write(make([]byte, glimpse)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for end := time.Now().Add(time.Minute); taken() > maxConsole; time.Sleep(poll) {
+				if time.Now().After(end) {
+					t.Fatalf("%s: %d bytes are still there", name, taken())
+				}
 			}
 		}
 	}

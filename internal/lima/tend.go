@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -17,7 +18,7 @@ import (
 const (
 	// tend is how often an instance is looked after.
 	tend = time.Second
-	// maxConsole is how many bytes of a console are kept on the disk.
+	// maxConsole is how many bytes of a console, or of what Lima says of a guest, are kept on the disk.
 	maxConsole = 16 << 20
 	// room is how many bytes must be free on the host's disk for a VM to go on that stands still for want of them.
 	room = 64 << 20
@@ -26,14 +27,14 @@ const (
 )
 
 // Tend looks after an instance that runs, until the context ends. QEMU writes all that a guest prints on its consoles to the
-// host's disk: what is much is thrown away. And it stops a VM whose write found the disk full: as soon as there is room it goes on. That
+// host's disk, and limactl a line for much of what the guest reports to it: what is much is thrown away. And it stops a VM whose write found the disk full: as soon as there is room it goes on. That
 // it stands still, and that it goes on, is told.
 func (c *Client) Tend(ctx context.Context, name string, tell func(stands bool)) {
 	again := time.NewTicker(tend)
 	defer again.Stop()
 	stands := false
 	for {
-		c.trimConsoles(name)
+		c.trimLogs(name)
 		switch full := c.full(); {
 		case !stands && full:
 			if status, err := c.qmp(name, "query-status"); err == nil && status == "io-error" {
@@ -54,14 +55,14 @@ func (c *Client) Tend(ctx context.Context, name string, tell func(stands bool)) 
 	}
 }
 
-func (c *Client) trimConsoles(name string) {
-	for _, log := range serialLogs {
+func (c *Client) trimLogs(name string) {
+	for _, log := range slices.Concat(serialLogs, agentLogs) {
 		path := filepath.Join(c.Dir(name), log)
 		info, err := os.Lstat(path)
 		if err != nil {
 			continue
 		}
-		// QEMU goes on writing where it was. What counts is what the file takes of the disk, in blocks of 512 bytes.
+		// Whoever writes goes on where it was, unless it appends. What counts is what the file takes of the disk, in blocks of 512 bytes.
 		if taken, ok := info.Sys().(*syscall.Stat_t); ok && taken.Blocks*512 > maxConsole {
 			_ = os.Truncate(path, 0)
 		}

@@ -62,9 +62,19 @@ func Proxies(env []string) []string {
 	return found
 }
 
-// fromGuest returns the address of a proxy as a guest has to write it. It may lack the scheme, as curl allows.
+// fromGuest returns the address of a proxy as a guest has to write it.
 func fromGuest(proxy string) string {
-	begin, end := 0, len(proxy)
+	begin, host, _ := parts(proxy)
+	if !loopback(strings.Trim(host, "[]")) {
+		return proxy
+	}
+	return proxy[:begin] + wall.HostAddress + proxy[min(begin+len(host), len(proxy)):]
+}
+
+// parts returns where in the address of a proxy its host begins, the host, and the port with its colon. It may lack the scheme,
+// as curl allows.
+func parts(proxy string) (begin int, host, port string) {
+	end := len(proxy)
 	if i := strings.Index(proxy, "://"); i >= 0 {
 		begin = i + len("://")
 	}
@@ -72,15 +82,33 @@ func fromGuest(proxy string) string {
 		end = begin + i
 	}
 	begin += strings.LastIndexByte(proxy[begin:end], '@') + 1
-	host, _, _ := strings.Cut(proxy[begin:end], ":")
+	host, _, _ = strings.Cut(proxy[begin:end], ":")
 	if strings.HasPrefix(host, "[") {
 		host, _, _ = strings.Cut(proxy[begin:end], "]")
 		host += "]"
 	}
-	if !loopback(strings.Trim(host, "[]")) {
-		return proxy
+	return begin, host, proxy[min(begin+len(host), end):end]
+}
+
+// Ways returns those of some variables' proxies, as host and port, that may be no mere way to the internet: a proxy makes
+// connections from where it stands, so that one on the host or in its network leads there. What a name means is not known.
+func Ways(proxies []string) (ways []string) {
+	for _, variable := range proxies {
+		name, value, _ := strings.Cut(variable, "=")
+		if strings.EqualFold(name, "NO_PROXY") {
+			continue
+		}
+		_, host, port := parts(value)
+		if addr, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil && wall.Internet(addr) {
+			continue
+		}
+		if host == wall.HostAddress {
+			host = "localhost"
+		}
+		ways = append(ways, host+port)
 	}
-	return proxy[:begin] + wall.HostAddress + proxy[min(begin+len(host), end):]
+	slices.Sort(ways)
+	return slices.Compact(ways)
 }
 
 // loopback says whether a host name means the machine that says it.

@@ -164,3 +164,23 @@ func TestRegistries(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// A proxy on the internet leads to the internet. Of any other one it is said that it may lead elsewhere, and no password.
+func TestWays(t *testing.T) {
+	t.Parallel()
+	for proxy, want := range map[string]string{
+		"http://ann:s3cret@127.0.0.1:3128":   "localhost:3128",
+		"http://[::1]:3128/":                 "localhost:3128",
+		"localhost:8080":                     "localhost:8080",
+		"socks5h://10.0.0.1:1080":            "10.0.0.1:1080",
+		"http://ann:s3cret@proxy.corp:8080/": "proxy.corp:8080",
+		"http://[fd00::1]:1":                 "[fd00::1]:1",
+		"proxy":                              "proxy",
+		"http://1.1.1.1:80":                  "",
+		"http://[2606:4700::1]:80":           "",
+	} {
+		if got := strings.Join(Ways(Proxies([]string{"HTTPS_PROXY=" + proxy, "NO_PROXY=10.1.1.1"})), " "); got != want {
+			t.Errorf("%q: %q, want %q", proxy, got, want)
+		}
+	}
+}

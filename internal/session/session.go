@@ -148,6 +148,9 @@ func (r *Runner) Run(ctx context.Context, spec Spec) (code int, err error) {
 
 	takeBack := r.UI.Release()
 	defer takeBack()
+	if spec.TTY {
+		defer r.UI.Untangle(spec.Stdout) // what is said next is not to be lost on another screen
+	}
 	defer r.prepareNext(spec.Shape)()
 	err = vm.run(ctx, spec)
 	code = proc.ExitCode(err)

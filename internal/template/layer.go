@@ -67,17 +67,11 @@ func digest(v any) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// layers returns the layer that a template is a copy of. Below it lie, from the bottom: the base, with the release of
-// Claude Code that was current when it was built; the tools; the release that is wanted, if it is another one. So a new
-// release costs one short layer, and the tools are built once for all projects that want the same ones.
-func (b *Builder) layers(ctx context.Context, spec Spec, images []lima.Image) (Entry, error) {
-	began := time.Now()
+// baseLayer says what the base is that a template stands on.
+func (b *Builder) baseLayer(spec Spec, images []lima.Image) (layer, error) {
 	diskGB := min(spec.DiskGB, imageGB)
 	print, err := fingerprint(images, baseParts(spec.Certificates), diskGB)
-	if err != nil {
-		return Entry{}, err
-	}
-	base := layer{says: "base", print: print, why: "there is none of this image and these packages",
+	return layer{says: "base", print: print, why: "there is none of this image and these packages",
 		record: Record{
 			Claude: spec.Claude.Version, Images: images, CPUs: b.Lima.Accel.DefaultCPUs(),
 			DiskGB: diskGB, SystemGB: diskGB, MemoryGB: buildGB,
@@ -85,8 +79,66 @@ func (b *Builder) layers(ctx context.Context, spec Spec, images []lima.Image) (E
 		build: func(ctx context.Context, draft string, record *Record) error {
 			return b.buildBase(ctx, draft, spec, record)
 		},
+	}, err
+}
+
+// FindBase returns the newest layer with Claude Code, and nothing else, on the base that a template of spec would stand on: nothing
+// in it is of any project. There is none: ErrNone.
+func (b *Builder) FindBase(ctx context.Context, spec Spec) (Entry, error) {
+	images, err := b.Lima.Images(ctx, spec.Image)
+	if err != nil {
+		return Entry{}, err
 	}
-	goods, err := b.fetchTools(ctx, spec, print)
+	base, err := b.baseLayer(spec, images)
+	if err != nil {
+		return Entry{}, err
+	}
+	record, err := b.usable(base.name())
+	if err == nil && record.Layer != base.print {
+		err = ErrNone
+	}
+	if err != nil {
+		return Entry{}, err
+	}
+	layers, err := b.List(Layer)
+	newest := Entry{base.name(), record}
+	for _, l := range layers {
+		bare := len(l.Tools) == 0 && len(l.Disks) > 1 && l.Disks[len(l.Disks)-2] == record.own() && len(record.Disks) == len(l.Disks)-1
+		if !bare || !l.Created.After(newest.Created) {
+			continue
+		}
+		if _, err := b.usable(l.Name); err == nil {
+			newest = l
+		}
+	}
+	return newest, err
+}
+
+// BuildBase returns the layer with the base and a release of Claude Code, and builds what of it is not there.
+func (b *Builder) BuildBase(ctx context.Context, spec Spec) (Entry, error) {
+	disks, err := b.State.Lock(ctx, disksLock, state.Shared)
+	if err != nil {
+		return Entry{}, err
+	}
+	defer disks.Unlock()
+	images, err := b.Lima.Images(ctx, spec.Image)
+	if err != nil {
+		return Entry{}, err
+	}
+	spec.Tools = nil
+	return b.layers(ctx, spec, images)
+}
+
+// layers returns the layer that a template is a copy of. Below it lie, from the bottom: the base, with the release of
+// Claude Code that was current when it was built; the tools; the release that is wanted, if it is another one. So a new
+// release costs one short layer, and the tools are built once for all projects that want the same ones.
+func (b *Builder) layers(ctx context.Context, spec Spec, images []lima.Image) (Entry, error) {
+	began := time.Now()
+	base, err := b.baseLayer(spec, images)
+	if err != nil {
+		return Entry{}, err
+	}
+	goods, err := b.fetchTools(ctx, spec, base.print)
 	if err != nil {
 		return Entry{}, err
 	}

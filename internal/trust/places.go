@@ -7,33 +7,64 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"unicode/utf8"
 )
 
-// secrets are the places in a home folder that hold credentials, or what programs of the host run.
-var secrets = []string{
-	".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker", ".netrc", ".npmrc", ".pypirc", ".git-credentials", ".password-store",
-	".vault-token", ".config/gh", ".config/git", ".config/gcloud", ".config/op", ".config/systemd", ".config/autostart", ".claude",
-	".claude.json", ".claude-vm", ".mozilla", ".local/share/keyrings", ".config/google-chrome", ".config/chromium",
-	"Library/Keychains", "Library/Application Support", "Library/LaunchAgents",
-}
+// kept are the places in a home folder that hold credentials, or what programs of the host run or read as their settings. Of those
+// whose names begin with a dot only the best known are here, so that a message names them first.
+var kept = []string{".ssh", ".gnupg", "bin", "go/bin", "snap", "Library", "Applications"}
+
+// free are the exceptions: what programs can make anew.
+var free = []string{".cache", "Library/Caches"}
 
 // systems are folders of the system in which nothing is meant for a guest.
 var systems = []string{"/etc", "/proc", "/sys", "/dev", "/run", "/var/run", "/boot"}
 
+// places returns what is never handed to a project's files. In a home folder a name that begins with a dot is a program's own: its
+// settings, its credentials, what it runs. No list could name them all.
+func (r *Review) places() ([]string, error) {
+	places := append([]string{r.place.State}, systems...)
+	entries, err := os.ReadDir(r.place.Home)
+	if err != nil {
+		return nil, err
+	}
+	names := slices.Clone(kept)
+	for _, entry := range entries {
+		if strings.HasPrefix(entry.Name(), ".") {
+			names = append(names, entry.Name())
+		}
+	}
+	for _, name := range names {
+		if !slices.Contains(free, name) {
+			places = append(places, filepath.Join(r.place.Home, name))
+		}
+	}
+	return places, nil
+}
+
 // forbidden says why a project's files cannot ask for a path, which is canonical, or "". As a whole folder a path is also
 // refused for what lies in it.
 func (r *Review) forbidden(path string, folder bool) string {
-	places := []string{r.place.State}
-	for _, name := range secrets {
-		places = append(places, filepath.Join(r.place.Home, name))
+	places, err := r.places()
+	if err != nil {
+		return "what lies in your home folder cannot be told"
 	}
-	for _, place := range append(places, systems...) {
-		if Holds(place, path) {
+	for _, place := range places {
+		target, err := filepath.EvalSymlinks(place)
+		if err != nil {
+			continue
+		}
+		exempt := func(name string) bool {
+			free := filepath.Join(r.place.Home, name)
+			return within(place, free) && Holds(free, path)
+		}
+		if Holds(place, path) && !slices.ContainsFunc(free, exempt) {
 			return place + " is never handed to a project"
 		}
-		if folder && Holds(path, place) {
+		if folder && (Holds(path, place) || Holds(path, target)) {
 			return "it contains " + place + ", which is never handed to a project"
 		}
 	}

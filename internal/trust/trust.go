@@ -34,6 +34,7 @@ type Request struct {
 	What    string // what exactly, with the digest of what a script says: this is agreed to
 	Origin  string // which file and line asks for it
 	Refused string // why a project's files cannot have it at all; mostly empty
+	Reach   string // what of the host's network is asked for, as it is written; mostly empty
 }
 
 // Review is everything that a project's files ask of the host.
@@ -126,7 +127,8 @@ func (r *Review) setting(s config.Setting, theirs bool) {
 		}
 	case "network.allow":
 		if theirs {
-			r.ask(s.Origin, "that the VM reaches %s, of this computer and its network (network.allow)", s.Value)
+			what := fmt.Sprintf("that the VM reaches %s, of this computer and its network (network.allow)", s.Value)
+			r.add(Request{What: what, Origin: s.Origin.String(), Reach: s.Value})
 		}
 	case "vm.mount_type":
 		if theirs && s.Value == "reverse-sshfs" {
@@ -179,7 +181,11 @@ func covered(granted []config.Setting, s config.Setting) bool {
 }
 
 func (r *Review) ask(o config.Origin, format string, args ...any) {
-	q := Request{What: fmt.Sprintf(format, args...), Origin: o.String()}
+	r.add(Request{What: fmt.Sprintf(format, args...), Origin: o.String()})
+}
+
+// add asks for something, once.
+func (r *Review) add(q Request) {
 	if !slices.ContainsFunc(r.Requests, func(other Request) bool { return other.What == q.What }) {
 		r.Requests = append(r.Requests, q)
 	}

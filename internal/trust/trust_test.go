@@ -141,6 +141,44 @@ func TestExamine(t *testing.T) {
 	}
 }
 
+// What programs keep in a home folder no project is handed, be it known to anybody or not, itself, in it, around it or by a link;
+// other folders it may ask for.
+func TestPlacesOfPrograms(t *testing.T) {
+	t.Parallel()
+	for name, refused := range map[string]bool{
+		".ssh": true, ".local/bin": true, "bin": true, ".cargo/bin": true, ".config/fish": true, ".config/nvim/lua": true, ".config/rclone": true,
+		".m2": true, ".gradle": true, ".terraform.d": true, ".codex": true, ".gemini": true, ".vscode/extensions": true, ".oh-my-zsh": true,
+		".local/share/applications": true, ".nobody-knows-it/yet": true, "Library/LaunchAgents": true, "Library/Preferences": true,
+		"go/bin": true, "go": true, "snap/firefox": true, "dotfiles": true, "dotfiles/zsh": true,
+		".cache": false, ".cache/pip": false, "Library/Caches/pip": false, "data": false, "data/.hidden": false, "src/other": false,
+		"go/pkg/mod": false, "dotfiles/notes": false,
+	} {
+		w := newWorld(t)
+		for _, dir := range []string{name, "go/bin", "dotfiles/zsh", "dotfiles/notes"} {
+			if err := os.MkdirAll(filepath.Join(w.home, dir), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.Symlink("dotfiles/zsh", filepath.Join(w.home, ".zsh")); err != nil {
+			t.Fatal(err)
+		}
+		r := w.examine(`mounts = [{ location = "~/`+name+`", writable = false }]`, "")
+		if len(r.Requests) != 1 || (r.Requests[0].Refused != "") != refused {
+			t.Errorf("%s: %+v", name, r.Requests)
+		}
+		if r := w.examine("", `mounts = [{ location = "~/`+name+`" }]`); len(r.Requests) > 0 {
+			t.Errorf("the user's own file asks for %s: %+v", name, r.Requests)
+		}
+	}
+	for _, name := range []string{".pgpass", ".bashrc", ".netrc", ".future"} {
+		w := newWorld(t)
+		w.write(name, "echo\n")
+		if r := w.examine(`runtime.scripts = ["~/`+name+`"]`, ""); len(r.Refused()) != 1 {
+			t.Errorf("%s: %+v", name, r.Requests)
+		}
+	}
+}
+
 // TestEveryKeyIsDecidedOn fails when a key is new, until somebody has said whether a project may set it without a question.
 func TestEveryKeyIsDecidedOn(t *testing.T) {
 	t.Parallel()

@@ -96,40 +96,19 @@ func parse(frame []byte) (p packet, ok bool) {
 	return p, true
 }
 
-// special are the addresses that belong to no place on the internet.
-func special() []netip.Prefix {
-	var prefixes []netip.Prefix
-	for _, text := range []string{
-		"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
-		"192.168.0.0/16", "224.0.0.0/4", "240.0.0.0/4",
-		"::/96", "64:ff9b:1::/48", "100::/64", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8",
-	} {
-		prefixes = append(prefixes, netip.MustParsePrefix(text))
-	}
-	return prefixes
-}
-
-// translated are the IPv6 networks in which an IPv4 address is written, and where in it.
-var translated = []struct {
-	prefix netip.Prefix
-	at     int
-}{
-	{netip.MustParsePrefix("::ffff:0:0/96"), 12}, {netip.MustParsePrefix("64:ff9b::/96"), 12}, {netip.MustParsePrefix("2002::/16"), 2},
-}
-
 // gate judges frames. Use one from one goroutine.
 type gate struct {
-	rules   []Rule
-	special []netip.Prefix
-	names   *names
+	rules            []Rule
+	special, guarded []netip.Prefix
+	names            *names
 
-	near      []netip.Prefix // the host's addresses and the networks around them
+	own, near []netip.Prefix // the host's addresses, and the networks around them
 	nearSince time.Time
 	neighbors func() []netip.Prefix
 }
 
 func newGate(rules []Rule, names *names, neighbors func() []netip.Prefix) *gate {
-	return &gate{rules: rules, special: special(), names: names, neighbors: neighbors}
+	return &gate{rules: rules, special: special(), guarded: guarded(), names: names, neighbors: neighbors}
 }
 
 // nearFor is how long the host's addresses are taken to stay as they are.
@@ -179,29 +158,39 @@ func (g *gate) service(p packet) bool {
 
 // closed says whether an address is the host's own, or lies in its local network.
 func (g *gate) closed(addr netip.Addr) bool {
-	for _, t := range translated {
-		if t.prefix.Contains(addr) {
-			bytes := addr.As16()
-			addr = netip.AddrFrom4([4]byte(bytes[t.at:]))
-		}
-	}
-	if now := time.Now(); now.Sub(g.nearSince) > nearFor {
-		g.near, g.nearSince = g.neighbors(), now
-	}
-	contains := func(prefix netip.Prefix) bool { return prefix.Contains(addr) }
-	return slices.ContainsFunc(g.special, contains) || slices.ContainsFunc(g.near, contains)
+	g.lookAround()
+	return !global(addr) || lead(addr, g.special, g.guarded, g.near)
 }
 
-// allowed says whether a rule lets a packet through.
+// lookAround finds out anew where the host is, if that was long ago.
+func (g *gate) lookAround() {
+	now := time.Now()
+	if now.Sub(g.nearSince) <= nearFor {
+		return
+	}
+	g.near, g.nearSince = g.neighbors(), now
+	g.own = nil
+	for _, prefix := range g.near {
+		g.own = append(g.own, netip.PrefixFrom(prefix.Addr(), prefix.Addr().BitLen()))
+	}
+}
+
+// allowed says whether a rule lets a packet through. What leads to the host, or to what trusts it, is opened by a rule for that
+// address alone: a network is named for what else is in it, and what a name means its owner says.
 func (g *gate) allowed(p packet) bool {
+	g.lookAround()
+	guarded := lead(p.dst, g.guarded, g.own)
 	for _, rule := range g.rules {
 		if rule.Port != 0 && (p.part || p.port != rule.Port || p.proto != protoTCP && p.proto != protoUDP) {
 			continue
 		}
 		switch {
-		case subnet.Contains(p.dst), subnet6.Contains(p.dst):
-			// All of these are the host's loopback, which only a rule of its own opens: not one for a network around it.
+		case subnet.Contains(p.dst), subnet6.Contains(p.dst): // all of these are the host's loopback
 			if rule.Prefix == loopback && (p.dst == host || p.dst == host6) {
+				return true
+			}
+		case guarded:
+			if rule.Prefix == netip.PrefixFrom(p.dst, p.dst.BitLen()) {
 				return true
 			}
 		case rule.Name != "" && g.names.mean(rule.Name, p.dst), rule.Name == "" && rule.Prefix.Contains(p.dst):
@@ -211,13 +200,13 @@ func (g *gate) allowed(p packet) bool {
 	return false
 }
 
-// Neighbors returns the host's addresses and the networks that they lie in.
+// Neighbors returns the host's addresses, each with the length of the network that it lies in.
 func Neighbors() []netip.Prefix {
 	addresses, _ := net.InterfaceAddrs()
 	var near []netip.Prefix
 	for _, address := range addresses {
 		if prefix, err := netip.ParsePrefix(address.String()); err == nil {
-			near = append(near, prefix.Masked())
+			near = append(near, prefix)
 		}
 	}
 	return near

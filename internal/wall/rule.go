@@ -60,18 +60,26 @@ func ParseRule(text string) (Rule, error) {
 		where = HostAddress
 	}
 	if prefix, err := netip.ParsePrefix(where); err == nil {
-		return Rule{Prefix: prefix.Masked(), Port: port}, nil
+		return Rule{Prefix: oneForm(prefix), Port: port}, nil
 	}
 	if addr, err := netip.ParseAddr(where); err == nil && addr.Zone() == "" {
-		if addr = addr.Unmap(); addr.IsLoopback() {
-			addr = host
-		}
-		return Rule{Prefix: netip.PrefixFrom(addr, addr.BitLen()), Port: port}, nil
+		return Rule{Prefix: oneForm(netip.PrefixFrom(addr, addr.BitLen())), Port: port}, nil
 	}
 	if !isName(where) {
 		return Rule{}, fmt.Errorf("%q is %w", text, ErrRule)
 	}
 	return Rule{Name: strings.ToLower(where), Port: port}, nil
+}
+
+// oneForm returns the one form of addresses that can be written in several: IPv4 in the shape of IPv6, and the host's loopback.
+func oneForm(prefix netip.Prefix) netip.Prefix {
+	if addr := prefix.Addr(); addr.Is4In6() && prefix.Bits() >= 96 {
+		prefix = netip.PrefixFrom(addr.Unmap(), prefix.Bits()-96)
+	}
+	if addr := prefix.Addr(); prefix.IsSingleIP() && (addr.IsLoopback() || addr.IsUnspecified() || addr == host6) {
+		return loopback
+	}
+	return prefix.Masked()
 }
 
 // cutPort takes the port off an address. An IPv6 address that has one stands in brackets.

@@ -33,6 +33,12 @@ func TestParseRule(t *testing.T) {
 		"[fd00::1/64]":            "fd00::/64",
 		"Git.Example.com:22":      "git.example.com:22",
 		"printer":                 "printer",
+		"127.0.0.1/32":            "localhost",
+		"[0.0.0.0]:80":            "localhost:80",
+		"::":                      "localhost",
+		"fec0::2":                 "localhost",
+		"::ffff:127.0.0.1":        "localhost",
+		"::ffff:10.0.0.1/104":     "10.0.0.0/8",
 		"":                        "",
 		"*":                       "",
 		"10.0.0.256":              "",
@@ -261,6 +267,123 @@ func TestGateSeesThroughTricks(t *testing.T) {
 		}
 		if _, got := gateFor(t, rules...).judge(bend(whole)); got == pass {
 			t.Errorf("%s: it passes", name)
+		}
+	}
+}
+
+// wrapped returns the IPv6 addresses in which translators and tunnels find an IPv4 address.
+func wrapped(addr netip.Addr) []netip.Addr {
+	v4 := addr.As4()
+	within := func(text string, at ...int) netip.Addr {
+		bytes := netip.MustParseAddr(text).As16()
+		for i, at := range at {
+			bytes[at] = v4[i]
+		}
+		return netip.AddrFrom16(bytes)
+	}
+	teredo := within("2001:0:53aa:64c:1234:5678::", 12, 13, 14, 15).As16()
+	for i := 12; i < 16; i++ {
+		teredo[i] ^= 0xff
+	}
+	return []netip.Addr{
+		within("::ffff:0:0", 12, 13, 14, 15), within("::", 12, 13, 14, 15), within("::ffff:0:0:0", 12, 13, 14, 15),
+		within("64:ff9b::", 12, 13, 14, 15), within("64:ff9b:1::", 12, 13, 14, 15), within("64:ff9b:1:7::", 12, 13, 14, 15),
+		within("64:ff9b:1::", 6, 7, 9, 10), within("64:ff9b:1::", 7, 9, 10, 11), within("64:ff9b:1::", 9, 10, 11, 12),
+		within("2002::", 2, 3, 4, 5), within("2002::5:6", 2, 3, 4, 5),
+		netip.AddrFrom16(teredo), within("2001::1", 4, 5, 6, 7),
+		within("2606:2800:220:1:0:5efe::", 12, 13, 14, 15), within("fd00::200:5efe:0:0", 12, 13, 14, 15),
+	}
+}
+
+// TestGuardedPlaces holds for any rule, for every address that leads to the host or to what trusts it, and for every form of it:
+// nothing but a rule for that one address opens it, and for the loopback nothing but localhost.
+func TestGuardedPlaces(t *testing.T) {
+	t.Parallel()
+	here := netip.MustParsePrefix("203.0.113.7/24")
+	places := map[string]*rapid.Generator[netip.Addr]{
+		"loopback": within4("127.0.0.0/8"), "nobody": within4("0.0.0.0/8"), "link": within4("169.254.0.0/16"), "QEMU": within4("192.168.5.0/24"),
+		"itself": rapid.Just(here.Addr()), "Azure": rapid.Just(netip.MustParseAddr("168.63.129.16")),
+		"others": rapid.SampledFrom([]netip.Addr{
+			netip.MustParseAddr("100.100.100.200"), netip.MustParseAddr("192.0.0.192"), netip.MustParseAddr("169.254.169.254"),
+			netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("0.0.0.0"), netip.MustParseAddr("192.168.5.2"),
+		}),
+	}
+	six := rapid.SampledFrom([]netip.Addr{
+		netip.MustParseAddr("::1"), netip.MustParseAddr("::"), netip.MustParseAddr("fe80::1"), netip.MustParseAddr("fe80::a9fe:a9fe"),
+		netip.MustParseAddr("fd00:ec2::254"), netip.MustParseAddr("fd20:ce::254"), netip.MustParseAddr("2001:db8::7"),
+		netip.MustParseAddr("fec0::2"), netip.MustParseAddr("fec0::9"),
+	})
+	rapid.Check(t, func(t *rapid.T) {
+		dst := six.Draw(t, "six")
+		if place := rapid.SampledFrom([]string{"loopback", "nobody", "link", "QEMU", "itself", "Azure", "others", "six"}).Draw(t, "place"); place != "six" {
+			inner := places[place].Draw(t, "inner")
+			dst = rapid.SampledFrom(append(wrapped(inner), inner)).Draw(t, "dst")
+		}
+		around := netip.PrefixFrom(dst, rapid.IntRange(0, dst.BitLen()-1).Draw(t, "bits")).Masked()
+		port := rapid.SampledFrom([]string{"", ":80"}).Draw(t, "port")
+		rules := []string{"[" + around.String() + "]" + port, "name.example" + port, "0.0.0.0/0", "::/0", "::ffff:0.0.0.0/96", "nas.local"}
+		var parsed []Rule
+		for _, text := range rules {
+			rule, err := ParseRule(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			parsed = append(parsed, rule)
+		}
+		known := &names{known: map[string][]netip.Addr{"name.example": {dst, dst.Unmap()}}}
+		around6 := func() []netip.Prefix { return []netip.Prefix{here, netip.MustParsePrefix("2001:db8::7/64")} }
+		proto := rapid.SampledFrom([]byte{protoTCP, protoUDP}).Draw(t, "proto")
+		sent := frame(dst, proto, 80, syn)
+		if _, got := newGate(parsed, known, around6).judge(sent); got == pass {
+			t.Fatalf("%v passes with %q", dst, rules)
+		}
+		alone, err := ParseRule("[" + dst.String() + "]" + port)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, got := newGate([]Rule{alone}, known, around6).judge(sent)
+		itself := alone.Prefix == netip.PrefixFrom(dst, dst.BitLen()) && !(subnet.Contains(dst) || subnet6.Contains(dst)) || dst == host || dst == host6
+		if (got == pass) != itself {
+			t.Fatalf("%v, with %q alone: %d", dst, alone, got)
+		}
+	})
+}
+
+// within4 draws addresses of a network.
+func within4(text string) *rapid.Generator[netip.Addr] {
+	prefix := netip.MustParsePrefix(text)
+	return rapid.Custom(func(t *rapid.T) netip.Addr {
+		bytes, any := prefix.Addr().As4(), rapid.Uint32().Draw(t, "any")&(1<<(32-prefix.Bits())-1)
+		return netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, binary.BigEndian.Uint32(bytes[:])|any)))
+	})
+}
+
+// Closed without a rule is whatever the internet does not know, in each of its forms, and open is the rest.
+func TestSpecialPlaces(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		"0.1.2.3", "10.1.2.3", "100.64.0.1", "100.127.255.255", "127.1.2.3", "168.63.129.16", "169.254.1.1", "172.31.255.255", "192.0.0.9",
+		"192.0.2.1", "192.88.99.1", "192.168.9.9", "198.18.0.1", "198.19.255.255", "198.51.100.1", "203.0.113.99", "240.0.0.1",
+		"::2", "100::1", "100:0:0:1::1", "200::1", "2001::1", "2001:2::1", "2001:10::1", "2001:20::1", "2001:1::1", "2001:db8:ffff::1",
+		"3fff::1", "4000::1", "5f00::1", "64:ff9b:1::1", "64:ff9b:2::1", "fc00::1", "fd00::1", "fe80::1", "fec0:1::1",
+	} {
+		addr := netip.MustParseAddr(text)
+		forms := []netip.Addr{addr}
+		if addr.Is4() {
+			forms = append(forms, wrapped(addr)...)
+		}
+		for _, form := range forms {
+			if _, got := gateFor(t).judge(frame(form, protoTCP, 80, syn)); got != refuse {
+				t.Errorf("%s as %v: verdict %d", text, form, got)
+			}
+		}
+	}
+	for _, text := range []string{
+		"1.1.1.1", "8.8.8.8", "100.63.255.255", "100.128.0.0", "168.63.129.15", "172.32.0.1", "192.0.1.1", "198.17.255.255", "198.20.0.1", "223.1.1.1",
+		"2600::1", "2001:200::1", "2001:4860:4860::8888", "2a00::1", "3ffe::1", "64:ff9b::8.8.8.8", "2002:808:808::1",
+	} {
+		if _, got := gateFor(t).judge(frame(netip.MustParseAddr(text), protoTCP, 80, syn)); got != pass {
+			t.Errorf("%s: verdict %d", text, got)
 		}
 	}
 }
