@@ -159,14 +159,14 @@ func (s *scanner) wasMoved(rel string) bool {
 }
 
 // digest keeps the trace of a file, or of a link and what it leads to. Those that were there before
-// count as often as need be; of the others of one kind only so many do that nobody can fill the
-// memory, and never at the expense of those of another kind.
+// count as often as need be, and so do those at the top of the area, which matter most. Of the others
+// of one kind only so many do that nobody can fill the memory, nor hide those of another kind.
 func (s *scanner) digest(rel string) {
 	was, known := s.was.Files[rel]
 	if _, done := s.Files[rel]; done {
 		return
 	}
-	if kind := byName(rel).kind; !known {
+	if kind := byName(rel).kind; !known && strings.Contains(rel, "/") {
 		if s.listed[kind]++; s.listed[kind] > maxFiles {
 			s.unlisted = true
 			return
@@ -297,6 +297,12 @@ func (s *scanner) change(rel, name, what string, runs bool) Change {
 	}
 	when := map[occasion]string{atOnce: AtOnce, onCommand: OnCommand, perhaps: Perhaps}[r.when]
 	return Change{Path: name, What: what, When: when, Kind: r.kind, rank: r.rank}
+}
+
+// bounded returns changes in order, and as many as can be kept. It says whether these are all.
+func bounded(found []Change) (first []Change, all bool) {
+	sortChanges(found)
+	return found[:min(len(found), maxChanges)], len(found) <= maxChanges
 }
 
 // sortChanges puts them in the order in which somebody should look at them: by how soon they run,

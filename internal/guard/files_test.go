@@ -343,3 +343,28 @@ func TestEveryChangeIsNamed(t *testing.T) {
 		}
 	})
 }
+
+// However many files a session makes, a report has bounds, says so, and names what is most dangerous.
+func TestChangesAreBounded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	watch := w.begin(true)
+	w.do(os.MkdirAll(w.path("a/b"), 0o755))
+	for i := range maxChanges + 10 {
+		w.do(os.WriteFile(w.path(fmt.Sprintf(".%d", i)), nil, 0o644))
+	}
+	for i := range maxFiles + 10 {
+		w.do(os.WriteFile(w.path(fmt.Sprintf("a/b/.env%d", i)), nil, 0o644))
+	}
+	w.write(".env.local", "")
+	w.write("z/.envrc", "")
+	w.write("z/Makefile", "")
+	report, err := watch.End(t.Context())
+	if err != nil || len(report.Files) != maxChanges || len(report.Partial) != 1 {
+		t.Fatalf("%v: %d files, partial %q", err, len(report.Files), report.Partial)
+	}
+	found := paths(report.Files)
+	if diff := cmp.Diff([]string{"z/.envrc", ".env.local"}, found[:2]); diff != "" || !slices.Contains(found, "z/Makefile") {
+		t.Error(diff)
+	}
+}

@@ -466,7 +466,10 @@ func (n notes) end() Report {
 			report.Odd = append(report.Odd, scan.tame(rel, n.Fix))
 		}
 	}
-	sortChanges(report.Files)
+	var all bool
+	if report.Files, all = bounded(report.Files); !all && !slices.Contains(report.Partial, n.Root) {
+		report.Partial = append(report.Partial, n.Root)
+	}
 	slices.SortFunc(report.Odd, func(a, b Finding) int { return strings.Compare(a.Path, b.Path) })
 	return report
 }

@@ -16,14 +16,15 @@ import (
 
 // Bounds for what a guest may have left. What is beyond them is replaced as a whole or reported, never read.
 const (
-	maxText   = 4 << 20  // bytes of one file that are kept
-	maxTotal  = 64 << 20 // bytes of all of them
-	maxList   = 2000     // entries of one folder in git's data
-	maxDirs   = 5000     // git directories
-	maxDepth  = 100      // folders in folders
-	maxFiles  = 10_000   // files of each kind that tools run by themselves
-	maxRead   = 64 << 20 // bytes of them that are read
-	maxFollow = 100_000  // entries of folders that a link leads to, and words of configurations
+	maxText    = 4 << 20  // bytes of one file that are kept
+	maxTotal   = 64 << 20 // bytes of all of them
+	maxList    = 2000     // entries of one folder in git's data
+	maxDirs    = 5000     // git directories
+	maxDepth   = 100      // folders in folders
+	maxFiles   = 10_000   // files of each kind that tools run by themselves
+	maxChanges = 20_000   // of those that a report names
+	maxRead    = 64 << 20 // bytes of them that are read
+	maxFollow  = 100_000  // entries of folders that a link leads to, and words of configurations
 )
 
 // Kind is what stands at a path.
