@@ -18,13 +18,13 @@ const (
 // interpreters are words behind which a script or a configuration is named, whatever its name.
 // Options may stand between.
 var interpreters = strings.Fields(`sh bash dash zsh ksh fish source . exec env python python2 python3 uv run node
-		nodejs deno bun npx tsx ts-node ruby perl php lua Rscript tclsh pwsh osascript make gmake just -f -c
-		--file --config --rcfile --makefile --require -r`)
+	nodejs deno bun npx tsx ts-node ruby perl php lua Rscript tclsh pwsh osascript make gmake just awk gawk -c
+	--file --config --rcfile --makefile --require`)
 
 // scriptEnds are the ends of names that a script can call another one by, though that may not be a
 // program.
 var scriptEnds = strings.Fields(`.sh .bash .zsh .ksh .fish .py .js .cjs .mjs .ts .mts .cts .rb .pl .pm .php .lua
-		.r .ps1 .tcl .awk .sed .mk .jq`)
+	.r .ps1 .tcl .awk .sed .mk .jq`)
 
 // script finds what a script calls, or each script of a folder: of the area, or the user's own by
 // an absolute path.
@@ -68,7 +68,7 @@ func (s *scanner) calls(text []byte, worktree, dir string, depth int) {
 				s.words, s.unlisted = 0, true
 				return
 			}
-			called := slices.Contains(interpreters, before)
+			called := slices.Contains(interpreters, before) && (before != "." || strings.Contains(" "+line, " . "))
 			switch {
 			case before == "cd" || before == "pushd" || before == "-C":
 				if at := join(worktree, bare(word)); s.isFolder(at) {

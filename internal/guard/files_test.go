@@ -134,6 +134,35 @@ func TestScriptsThatHooksCall(t *testing.T) {
 	}
 }
 
+// What hooks of ordinary tools mention is not taken for what they run.
+func TestOrdinaryHooks(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for name, text := range map[string]string{
+		"pre-push": "#!/bin/sh\ncommand -v git-lfs >/dev/null 2>&1 || { printf >&2 \"\\n%s\\n\\n\" \"This repository is " +
+			"configured for Git LFS. See README.md or https://example.org/docs/lfs.sh\"; exit 2; }\ngit lfs pre-push \"$@\"\n",
+		"pre-commit": "#!/usr/bin/env bash\nINSTALL_PYTHON=/usr/bin/python3\nARGS=(hook-impl --config=.pre-commit-config.yaml)\n" +
+			"HERE=\"$(cd \"$(dirname \"$0\")\" && pwd)\"\nexec \"$INSTALL_PYTHON\" -mpre_commit \"${ARGS[@]}\"\n",
+		"commit-msg": "#!/bin/sh\nfiles=$(git diff --cached --name-only | grep -E 'src/.*[.](go|js)$')\ngofmt -l src/*.go\n" +
+			"sed -i s/a/b/ \"$1\"\ngrep -q TODO src/main.go docs/notes.md && echo see docs/guide.rst\ngo vet ./...\n" +
+			"git diff origin/main -- src/main.go >/dev/null\n",
+		"post-checkout": "#!/bin/sh\ncd \"$(git rev-parse --show-toplevel)\" && test -f coverage/lcov.info && cat coverage/lcov.info\n",
+	} {
+		w.write(".git/hooks/"+name, text)
+	}
+	files := strings.Fields("README.md src/main.go src/app.js docs/notes.md docs/guide.rst coverage/lcov.info main a b go lfs")
+	for _, name := range files {
+		w.write(name, "x")
+	}
+	if found := w.session(Site{}, func() {
+		for _, name := range files {
+			w.write(name, "y")
+		}
+	}); len(found) > 0 {
+		t.Errorf("found %q", found)
+	}
+}
+
 // What a session changes before it was noted how it was is not taken for what was there.
 func TestFilesYoungerThanTheSession(t *testing.T) {
 	t.Parallel()
