@@ -65,6 +65,9 @@ func (a *app) prepare(ctx context.Context, command func(*config.Config) guest.Se
 	if s.project, s.cfg, err = a.here(ctx); err != nil {
 		return s, err
 	}
+	if s.cfg.Guard.Git != "off" {
+		a.userSettings(ctx, s.project)
+	}
 	if s.asked, err = a.agreed(ctx, s.project, s.cfg); err != nil {
 		return s, err
 	}

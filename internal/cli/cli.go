@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/themouette/claude-vm/internal/config"
+	"github.com/themouette/claude-vm/internal/guard"
 	"github.com/themouette/claude-vm/internal/proc"
 	"github.com/themouette/claude-vm/internal/ui"
 )
@@ -26,7 +27,8 @@ type app struct {
 	http  *http.Client
 	flags globalFlags
 
-	noNext bool // nothing is prepared for the next session
+	noNext   bool                   // nothing is prepared for the next session
+	settings func() []guard.Setting // of the user's git, once somebody has asked for them
 }
 
 // globalFlags are understood before and after the name of every command.
@@ -153,7 +155,7 @@ Claude as it is; what follows -- goes to Claude in any case.`,
 	a.flags.register(root.PersistentFlags())
 	root.AddCommand(
 		a.agentCommand(), a.setupCommand(), a.shellCommand(), a.execCommand(), a.attachCommand(), a.stopCommand(),
-		a.infoCommand(), a.trustCommand(), a.listCommand(), a.psCommand(), a.cleanCommand(), a.cleanAllCommand(), a.gcCommand(),
+		a.infoCommand(), a.changesCommand(), a.trustCommand(), a.listCommand(), a.psCommand(), a.cleanCommand(), a.cleanAllCommand(), a.gcCommand(),
 		a.configCommand(), a.loginCommand(), a.doctorCommand(), a.benchCommand(), a.updateCommand(), a.versionCommand(), a.keepSpareCommand(), a.wallCommand(),
 	)
 	root.InitDefaultHelpFlag()

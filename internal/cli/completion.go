@@ -34,6 +34,8 @@ func (a *app) complete(root *cobra.Command) {
 			cmd.ValidArgsFunction = a.sessionNames(1, cobra.ShellCompDirectiveNoFileComp)
 		case "stop":
 			cmd.ValidArgsFunction = a.sessionNames(math.MaxInt, cobra.ShellCompDirectiveNoFileComp)
+		case "changes":
+			cmd.ValidArgsFunction = a.reportNames
 		case "bash", "zsh", "fish", "powershell":
 			cmd.Args = noArguments // cobra's own commands
 		case "agent":

@@ -232,6 +232,7 @@ func knownErrors() []knownError {
 		{session.ErrEnded, codeVM, ""},
 		{session.ErrStuck, codeBusy, "the claude-vm that has it does not react: end that one (claude-vm ps shows its PID), and the next command removes the VM"},
 		{errNoSession, codeMissing, "claude-vm ps shows the sessions that are running"},
+		{errNoReport, codeMissing, "claude-vm changes --list shows the sessions of which something is kept"},
 		{errManySessions, codeUsage, "name one of them; the last part of the name will do"},
 		{lima.ErrShare, codeUsage, "rename it, or choose another vm.mount_type"},
 		{lima.ErrPort, codeHost, "another program, or another session, listens there: choose another host port"},

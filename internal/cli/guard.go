@@ -2,12 +2,15 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/themouette/claude-vm/internal/git"
 	"github.com/themouette/claude-vm/internal/guard"
 	"github.com/themouette/claude-vm/internal/mount"
 	"github.com/themouette/claude-vm/internal/project"
@@ -17,13 +20,16 @@ import (
 const (
 	// guardTime is how long putting a repository right may wait for another claude-vm, whatever has ended the session.
 	guardTime = time.Minute
-	// maxFiles and maxFindings are how many lines one message has.
+	// maxFiles and maxFindings are how many lines one message has. What has no line is kept with all the rest for claude-vm changes.
 	maxFiles    = 10
 	maxFindings = 50
 )
 
 func (a *app) guards() guard.Store {
-	return guard.Store{Dir: filepath.Join(string(a.state()), "state", "guard"), Locks: a.state(), Gone: a.look().RemoveOrphan}
+	folder := filepath.Join(string(a.state()), "state")
+	return guard.Store{
+		Dir: filepath.Join(folder, "guard"), Reported: filepath.Join(folder, "changes"), Locks: a.state(), Gone: a.look().RemoveOrphan,
+	}
 }
 
 // guardSite is what a guest that sees some folders may write to.
@@ -41,6 +47,33 @@ func guardSite(p *project.Project, mounts []mount.Mount) guard.Site {
 	return site
 }
 
+// userSettings asks git for the configuration that holds for its user in a project, and returns who waits for the answer. It is
+// asked for once, and as early as possible: beside what else comes before a session it takes no time.
+func (a *app) userSettings(ctx context.Context, p *project.Project) func() []guard.Setting {
+	if a.settings == nil {
+		type answer struct {
+			settings []git.UserSetting
+			err      error
+		}
+		answered := make(chan answer, 1)
+		go func() {
+			settings, err := a.git().UserSettings(ctx, p.Root)
+			answered <- answer{settings, err}
+		}()
+		a.settings = sync.OnceValue(func() (settings []guard.Setting) {
+			found := <-answered
+			if found.err != nil && !errors.Is(found.err, git.ErrNotInstalled) && ctx.Err() == nil {
+				a.ui.Warn("what your git configuration names in this project is not watched: %v", found.err)
+			}
+			for _, s := range found.settings {
+				settings = append(settings, guard.Setting(s))
+			}
+			return settings
+		})
+	}
+	return a.settings
+}
+
 // watched is the project and the folders that some VMs see, whose git data is guarded; the zero value: nobody does.
 type watched struct {
 	a     *app
@@ -52,7 +85,9 @@ func (a *app) watchGit(ctx context.Context, p *project.Project, mounts []mount.M
 	if mode == "off" {
 		return watched{}, nil
 	}
-	watch, earlier, err := a.guards().Begin(ctx, guardSite(p, mounts), mode == "restore")
+	site := guardSite(p, mounts)
+	site.Settings = a.userSettings(ctx, p)()
+	watch, earlier, err := a.guards().Begin(ctx, site, mode == "restore")
 	a.reportGuard(earlier, true)
 	return watched{a, watch}, err
 }
@@ -105,26 +140,38 @@ func (a *app) reportGuard(reports []guard.Report, killed bool) {
 		if killed {
 			who = "a session in " + ui.Sanitize(r.Root) + " whose claude-vm was killed"
 		}
-		text := lines{"put back what " + who + " changed in git's data, where git could run it on this computer:"}
-		if !r.Fixed {
-			text = lines{who + " changed git's data, and git could run this on this computer (guard.git = \"warn\"):"}
+		all := "(claude-vm changes shows all of it)"
+		if r.Session != "" {
+			all = fmt.Sprintf("(claude-vm changes %s shows all of it)", ui.Sanitize(r.Session))
 		}
-		a.warnList(maxFindings, slices.Concat(text, findings(r.Root, r.Findings)))
-		a.warnList(maxFiles, slices.Concat(lines{who + " changed files that tools on this computer run by themselves; look at them first:"}, sanitized(r.Files)))
-		text = lines{"put back what " + who + " changed in a folder where Claude writes on this computer, and only files and folders belong:"}
-		if !r.Fixed {
-			text = lines{who + " left what is neither file nor folder where Claude writes on this computer (guard.git = \"warn\"):"}
+		a.warnFindings(r, r.Findings, all, "put back what "+who+" changed in git's data, where git could run it on this computer:",
+			who+" changed git's data, and git could run this on this computer")
+		text := who + " changed files that tools on this computer run by themselves; look at them first:"
+		if !slices.ContainsFunc(r.Files, func(c guard.Change) bool { return c.When != guard.Perhaps }) {
+			text = who + " changed files that tools on this computer may obey; look at them first:"
 		}
-		a.warnList(maxFindings, slices.Concat(text, findings(r.Root, r.Plain)))
-		text = lines{who + " made what is dangerous to others on this computer; it is so no longer:"}
-		if !r.Fixed {
-			text = lines{who + " made what is dangerous to others on this computer (guard.git = \"warn\"):"}
-		}
-		a.warnList(maxFiles, slices.Concat(text, findings(r.Root, r.Odd)))
+		a.warnList(slices.Concat(lines{text}, toldChanges(r.Files, maxFiles, all)))
+		a.warnFindings(r, r.Plain, all, "put back what "+who+" changed in a folder where Claude writes on this computer, and only files and folders belong:",
+			who+" left what is neither file nor folder where Claude writes on this computer")
+		a.warnFindings(r, r.Odd, all, who+" made what is dangerous to others on this computer; it is so no longer:",
+			who+" made what is dangerous to others on this computer")
 		for _, dir := range r.Partial {
 			a.ui.Warn("%s is too large to look at all of it: there may be more in it that a session has changed and that git or other tools run", ui.Sanitize(dir))
 		}
 	}
+}
+
+// warnFindings shows what was found, below what is true where it was put back, or where it was not.
+func (a *app) warnFindings(r guard.Report, found []guard.Finding, all, fixed, left string) {
+	text := lines{fixed}
+	if !r.Fixed {
+		text = lines{left + ` (guard.git = "warn"):`}
+	}
+	text = slices.Concat(text, findings(r.Root, found[:min(len(found), maxFindings)]))
+	if more := len(found) - maxFindings; more > 0 {
+		text = append(text, fmt.Sprintf("and %d more", more), all)
+	}
+	a.warnList(text)
 }
 
 // findings names what was found, each on a line.
@@ -140,20 +187,10 @@ func findings(root string, found []guard.Finding) (text lines) {
 }
 
 // warnList shows a heading and what belongs to it, if there is anything.
-func (a *app) warnList(most int, text lines) {
-	if most++; len(text) > most { // the heading
-		text = append(text[:most:most], fmt.Sprintf("and %d more", len(text)-most))
-	}
+func (a *app) warnList(text lines) {
 	if len(text) > 1 {
 		a.ui.Warn("%v", text)
 	}
-}
-
-func sanitized(names []string) (clean lines) {
-	for _, name := range names {
-		clean = append(clean, ui.Sanitize(name))
-	}
-	return clean
 }
 
 // shortPath names a path as seen from a project, where it lies in it.

@@ -33,6 +33,8 @@ type Site struct {
 	Main    string   // the main checkout, where submodules may have their working trees
 	Shared  []string // other folders, with any repositories in them
 	Plain   []string // those in which a program of the host writes, and where only files and folders belong
+
+	Settings []Setting // git's configuration of the user, whatever the repository says
 }
 
 // areas returns the folders that are looked at, none of them twice, as they are before anything was looked at.
@@ -61,10 +63,13 @@ func inside(dir, path string) bool {
 // Report is what a session did to a repository.
 type Report struct {
 	Root     string
+	Session  string // the VM that it ran in; empty if it never had one
+	Begun    time.Time
+	Ended    time.Time // when it was compared
 	Alive    string    // why a VM may still run: nothing was compared, and the notes are kept
 	Fixed    bool      // the findings were put back, where they have no error
 	Findings []Finding // in git's data
-	Files    []string  // changed, and run by tools of the host, the sooner the further to the front; relative to Root if they lie in it
+	Files    []Change  // of what tools of the host run by themselves, in the order in which somebody should look
 	Odd      []Finding // devices, and programs that run as their owner
 	Plain    []Finding // in the plain folders
 	Partial  []string  // the folders in which there was too much to look at all of it
@@ -77,8 +82,9 @@ func (r Report) owing() bool {
 
 // Store keeps the notes of the sessions that are running, and of those that were killed.
 type Store struct {
-	Dir   string
-	Locks state.Dir
+	Dir      string
+	Locks    state.Dir
+	Reported string // the folder in which reports are kept; empty: they are not
 	// Gone makes sure that a VM is gone. It returns an error if the VM may still run.
 	Gone func(ctx context.Context, vm string) error
 }
@@ -131,6 +137,7 @@ func (s Store) Begin(ctx context.Context, site Site, fix bool) (*Watch, []Report
 		return nil, reports, err
 	}
 	w.notes.Areas = site.areas()
+	user := relevant(site.Settings)
 	var scans []*scanner
 	giveUp := func(err error) (*Watch, []Report, error) {
 		for _, scan := range scans {
@@ -145,6 +152,7 @@ func (s Store) Begin(ctx context.Context, site Site, fix bool) (*Watch, []Report
 			return giveUp(fmt.Errorf("noting how %s is: %w", area.Path, err))
 		}
 		scans = append(scans, scan)
+		scan.user = user
 		scan.repository()
 	}
 	across(scans)
@@ -164,6 +172,7 @@ func (s Store) Begin(ctx context.Context, site Site, fix bool) (*Watch, []Report
 		}
 		across(scans)
 		for _, scan := range scans {
+			scan.noted()
 			inherit(scan.Area, active)
 			scan.root.Close()
 		}
@@ -217,7 +226,9 @@ func across(scans []*scanner) {
 		for name := range from.outside {
 			for j, to := range scans {
 				if i != j && (j == 0 || filepath.IsAbs(name)) { // git means the working tree by a path that is not absolute
-					to.refer(".", name)
+					if rel, ok := to.refer(".", name); ok {
+						to.script(rel, ".", 1)
+					}
 				}
 			}
 		}
@@ -284,13 +295,14 @@ func (s Store) end(ctx context.Context, name string, lock *state.Lock, n notes) 
 		lock.Unlock()
 		return Report{Root: n.Root, Alive: err.Error()}, nil
 	}
-	report := n.end()
+	report := s.about(name, n, n.end())
+	kept := s.keep(name, report)
 	if report.owing() {
 		lock.Unlock()
-		return report, nil
+		return report, kept
 	}
 	defer lock.Remove()
-	return report, errors.Join(os.Remove(s.file(name)), s.forget(name))
+	return report, errors.Join(kept, os.Remove(s.file(name)), s.forget(name))
 }
 
 // gone makes sure that the VMs are gone which notes watch.
@@ -411,7 +423,6 @@ func (s Store) tidy() error {
 func (n notes) end() Report {
 	report := Report{Root: n.Root, Fixed: n.Fix}
 	looked := map[string]bool{} // git directories
-	changed := map[string]occasion{}
 	scans := make([]*scanner, len(n.Areas))
 	for i, area := range n.Areas {
 		if info, err := os.Lstat(area.Path); err == nil && info.IsDir() && info.Mode().Perm()&toRead != toRead {
@@ -445,31 +456,27 @@ func (n notes) end() Report {
 		if scan.Partial || scan.unlisted {
 			report.Partial = append(report.Partial, area.Path)
 		}
-		for rel, is := range scan.Files {
-			was, known := area.Files[rel]
-			if _, guarded := scan.Nodes[rel]; guarded || was == is || !known && area.Partial {
-				continue
+		report.Files = append(report.Files, scan.changes(func(rel string) string {
+			if i == 0 {
+				return rel
 			}
-			name, when := rel, soonest(rel)
-			if i > 0 {
-				name = filepath.Join(area.Path, rel)
-			}
-			if slices.ContainsFunc(area.Named, func(name string) bool { return below(name, rel) }) {
-				when = atOnce
-			}
-			changed[name] = when
-		}
+			return filepath.Join(area.Path, rel)
+		})...)
 		for rel := range scan.odd {
 			report.Odd = append(report.Odd, scan.tame(rel, n.Fix))
 		}
 	}
-	report.Files = inOrder(changed)
+	var all bool
+	if report.Files, all = bounded(report.Files); !all && !slices.Contains(report.Partial, n.Root) {
+		report.Partial = append(report.Partial, n.Root)
+	}
 	slices.SortFunc(report.Odd, func(a, b Finding) int { return strings.Compare(a.Path, b.Path) })
 	return report
 }
 
 // again looks at an area that was looked at before.
 func (s *scanner) again(before *Area) {
+	s.was = before
 	for _, dir := range before.Dirs {
 		s.known[dir] = true
 	}

@@ -57,7 +57,11 @@ func (w world) write(name, content string) {
 	w.Helper()
 	err := os.MkdirAll(filepath.Dir(w.path(name)), 0o755)
 	if err == nil {
-		err = os.WriteFile(w.path(name), []byte(content), 0o755)
+		mode := fs.FileMode(0o644)
+		if strings.Contains(name, "hooks") {
+			mode = 0o755
+		}
+		err = os.WriteFile(w.path(name), []byte(content), mode)
 	}
 	if err != nil {
 		w.Fatal(err)
@@ -93,6 +97,14 @@ func (w world) lines(report Report) (found []string) {
 		found = append(found, rel+": "+f.What)
 	}
 	return found
+}
+
+// paths returns the names of what has changed.
+func paths(changes []Change) (names []string) {
+	for _, c := range changes {
+		names = append(names, c.Path)
+	}
+	return names
 }
 
 // snapshot returns everything in the repository's git data that is guarded.
@@ -537,13 +549,23 @@ func TestRunsByItself(t *testing.T) {
 	for when, names := range map[occasion]string{
 		atOnce: `.envrc a/.envrc .vscode/tasks.json .vscode/settings.json .idea/x.xml .devcontainer/devcontainer.json .devcontainer.json .claude/settings.local.json
 			.mcp.json .tool-versions mise.toml .hg/hgrc .jj/repo .jj/repo/config.toml x.code-workspace .dir-locals.el .vimrc GEMINI.md CLAUDE.local.md .gemini/settings.json
-			.codex/config.toml a/.VSCode/tasks.json .claude/package.json`,
+			.codex/config.toml a/.VSCode/tasks.json .claude/package.json .helix/languages.toml .dir-locals-2.el mise.local.toml .mise.local.toml .config/mise/config.toml
+			.autoenv .env devenv.nix shell.nix default.nix p.sublime-project .vim/coc-settings.json .cursorrules .windsurfrules .clinerules .roo/x opencode.json
+			.opencode/x .aider.conf.yml .amazonq/x .kiro/x .continue/x crush.json .qwen/x QWEN.md AGENT.md .agents/x _darcs/prefs/defaults .pijul/config .sl/config`,
 		onCommand: `web/package.json Makefile .github/workflows/ci.yml .husky/pre-commit .pre-commit-config.yaml tests/conftest.py .gitlab-ci.yml .circleci/config.yml
-			lefthook.yaml rust-toolchain rust-toolchain.toml flake.nix .yarnrc eslint.config.mjs setup.py pyproject.toml Taskfile.yml .bazelrc`,
-		never: `main.go README.md .github/CODEOWNERS docs/Makefile.md .jj/repo/store/x hgrc docs/repo docs/repo/config.toml`,
+			lefthook.yaml rust-toolchain rust-toolchain.toml .yarnrc setup.py pyproject.toml Taskfile.yml .bazelrc tsconfig.base.json .pnp.cjs .yarn/releases/yarn.cjs
+			.yarn/sdks/x Cargo.toml app/build.gradle.kts settings.gradle gradlew gradle/wrapper/gradle-wrapper.properties pom.xml mvnw CMakeLists.txt CMakePresets.json
+			Package.swift mix.exs hie.yaml Gemfile Directory.Build.props Directory.Build.targets a.csproj lefthook-local.yml lefthook.toml .lefthook/x .overcommit.yml
+			.git-hooks/x lint-staged.config.js commitlint.config.js .lintstagedrc .simple-git-hooks.json compose.yaml docker-compose.prod.yml Dockerfile.dev
+			x.mk a.cmake BUILD WORKSPACE MODULE.bazel x.bzl Rakefile Justfile sitecustomize.py a.pth build.rs wscript SConstruct Jenkinsfile Vagrantfile Procfile
+			.github/CODEOWNERS .Rprofile a.gemspec`,
+		perhaps: `eslint.config.mjs .eslintrc.js .prettierrc vite.config.ts jest.config.js tailwind.config.js .rubocop.yml .pylintrc pylintrc .unknown a/.unknown/b/c
+			vimrc eslintrc.json eslintrc.js netlify.toml hgrc docs/repo/config.toml yarn.lock package-lock.json .bzrignore`,
+		never: `main.go README.md jjrc.go docs/repo .jj/repo/store/x .hg/store/data/x .hg/dirstate .svn/wc.db src/arc.js crc.ts sparc.js
+			src .git .gitkeep .DS_Store .main.go.swp .coverage vite.svg analysis.ipynb com/acme/gradle/Plugin.java`,
 	} {
 		for _, name := range strings.Fields(names) {
-			if got := runsByItself(name); got != when {
+			if got := byName(name); got.when != when {
 				t.Errorf("%s: %v", name, got)
 			}
 		}
@@ -582,16 +604,16 @@ func TestFilesThatRunByThemselves(t *testing.T) {
 		t.Error("it went in circles")
 	}
 	var near []string
-	for _, name := range report.Files {
+	for _, name := range paths(report.Files) {
 		if strings.Count(name, "/") == 0 {
 			near = append(near, name)
 		}
 	}
-	if want := []string{".claude", ".envrc", ".hg", ".github", "Makefile"}; !slices.Equal(near, want) {
+	if want := []string{".envrc", ".claude", ".hg", "Makefile", ".github"}; !slices.Equal(near, want) {
 		t.Errorf("named: %q", near)
 	}
 	for _, name := range []string{".idea/old/tasks.json", ".claude/old/tasks.json"} {
-		if !slices.Contains(report.Files, name) {
+		if !slices.Contains(paths(report.Files), name) {
 			t.Errorf("%s is not named", name)
 		}
 	}
@@ -624,25 +646,37 @@ func TestWhatGitTakesFromTheProject(t *testing.T) {
 		t.Fatal(err)
 	}
 	report, err := linked.End(t.Context())
-	if want := []string{"scripts/pre-push"}; err != nil || !slices.Equal(report.Files, want) {
-		t.Errorf("of a linked working tree: %q, %v", report.Files, err)
+	if want := []string{"scripts/pre-push"}; err != nil || !slices.Equal(paths(report.Files), want) {
+		t.Errorf("of a linked working tree: %q, %v", paths(report.Files), err)
 	}
 	report, err = watch.End(t.Context())
-	if diff := cmp.Diff([]string{"absolute", "again", "included", "pc.sh", "more/post-commit", "scripts/pre-push"}, report.Files); diff != "" || err != nil {
+	if diff := cmp.Diff([]string{"included", "absolute", "again", "pc.sh", "more/post-commit", "scripts/pre-push"}, paths(report.Files)); diff != "" || err != nil {
 		t.Error(diff, err)
 	}
 }
 
 // What the user's own configuration says holds in every repository.
 func TestProgramsOfTheUser(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
-	t.Setenv("HOME", filepath.Dir(w.root))
-	w.write("../.gitconfig", "[core]\nhooksPath = .hooks\n[diff \"x\"]\ntextconv = ./conv\n")
-	watch := w.begin(true)
+	home := filepath.Dir(w.root)
+	w.write("../more", "[core]\neditor = tools/edit\n[include]\npath = proj/further\n")
+	watch, _, err := w.store.Begin(t.Context(), Site{Root: w.root, Main: w.root, Settings: []Setting{
+		{home + "/.gitconfig", "core.hookspath", ".hooks"}, {home + "/.gitconfig", "diff.x.y.textconv", "./conv"},
+		{home + "/.gitconfig", "includeif.gitdir:~/elsewhere/.path", "more"}, {w.path("mine"), "user.name", "x"},
+		{home + "/.gitconfig", "core.abbrev", "README"},
+	}}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-watch.walked
+	for _, name := range []string{"tools/edit", "further", "README"} {
+		w.write(name, "evil")
+	}
 	w.write(".hooks/pre-commit", "evil")
 	w.write("conv", "evil")
 	report, err := watch.End(t.Context())
-	if diff := cmp.Diff([]string{"conv", ".hooks/pre-commit"}, report.Files); diff != "" || err != nil {
+	if diff := cmp.Diff([]string{"conv", "further", ".hooks/pre-commit", "tools/edit"}, paths(report.Files)); diff != "" || err != nil {
 		t.Error(diff, err)
 	}
 }
@@ -693,7 +727,7 @@ func TestProgramsOfConfigurations(t *testing.T) {
 	if diff := cmp.Diff([]string{
 		other + "/ssh", other + "/tools/pager", "for-other", "gpg", "link",
 		"tools/absolute", "tools/clean", "tools/monitor", "tools/options", "tools/x.sh", "tools/y", "two words/gpg",
-	}, slices.Sorted(slices.Values(report.Files))); diff != "" || err != nil {
+	}, slices.Sorted(slices.Values(paths(report.Files)))); diff != "" || err != nil {
 		t.Error(diff, err)
 	}
 }
@@ -711,8 +745,8 @@ func TestTooManyFilesToList(t *testing.T) {
 	}
 	w.write(".envrc", "")
 	report, err := watch.End(t.Context())
-	if err != nil || len(report.Partial) == 0 || report.Files[0] != ".envrc" {
-		t.Errorf("%v, partial %v, %q", err, report.Partial, report.Files[0])
+	if err != nil || len(report.Partial) == 0 || report.Files[0].Path != ".envrc" {
+		t.Errorf("%v, partial %v, %q", err, report.Partial, report.Files[0].Path)
 	}
 	watch = w.begin(true)
 	w.write("new/.git/hooks/post-commit", "x")
@@ -747,7 +781,7 @@ func TestSharedFolders(t *testing.T) {
 		w.write("../src/repo/.envrc", name)
 		w.write("../src/repo/tool", "evil")
 		w.write(".git/hooks/pre-commit", "evil")
-		if err := os.Chmod(w.path("../src/repo/tool"), 0o755|fs.ModeSetuid); err != nil {
+		if err := os.Chmod(w.path("../src/repo/tool"), 0o644|fs.ModeSetuid); err != nil {
 			t.Fatal(err)
 		}
 		report, err := watch.End(t.Context())
@@ -762,8 +796,9 @@ func TestSharedFolders(t *testing.T) {
 		}, found); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
-		if want := []string{dir + "/src/repo/.envrc"}; !slices.Equal(report.Files, want) || len(report.Odd) != 1 || len(report.Partial) != 0 {
-			t.Errorf("%s: %q, %v, %v", name, report.Files, report.Odd, report.Partial)
+		report.Files = slices.DeleteFunc(report.Files, func(c Change) bool { return strings.HasSuffix(c.Path, ".lock") }) // our own
+		if want := []string{dir + "/src/repo/.envrc"}; !slices.Equal(paths(report.Files), want) || len(report.Odd) != 1 || len(report.Partial) != 0 {
+			t.Errorf("%s: %q, %v, %v", name, paths(report.Files), report.Odd, report.Partial)
 		}
 	}
 }

@@ -1,8 +1,6 @@
 package guard
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -18,14 +16,15 @@ import (
 
 // Bounds for what a guest may have left. What is beyond them is replaced as a whole or reported, never read.
 const (
-	maxText   = 4 << 20   // bytes of one file that are kept
-	maxTotal  = 64 << 20  // bytes of all of them
-	maxList   = 2000      // entries of one folder in git's data
-	maxDirs   = 5000      // git directories
-	maxDepth  = 100       // folders in folders
-	maxFiles  = 10_000    // files of each occasion on which they run by themselves
-	maxRead   = 256 << 20 // bytes of them that are read
-	maxFollow = 100_000   // entries of folders that a link leads to, and words of configurations
+	maxText    = 4 << 20  // bytes of one file that are kept
+	maxTotal   = 64 << 20 // bytes of all of them
+	maxList    = 2000     // entries of one folder in git's data
+	maxDirs    = 5000     // git directories
+	maxDepth   = 100      // folders in folders
+	maxFiles   = 10_000   // files of each kind that tools run by themselves
+	maxChanges = 20_000   // of those that a report names
+	maxRead    = 64 << 20 // bytes of them that are read
+	maxFollow  = 100_000  // entries of folders that a link leads to, and words of configurations
 )
 
 // Kind is what stands at a path.
@@ -56,14 +55,16 @@ func (n Node) same(m Node) bool {
 
 // Area is a folder of the host that a guest can write to, as far as it concerns us.
 type Area struct {
-	Path    string            `json:"path"`
-	Git     bool              `json:"git"`     // the folder is a git directory itself, and no working tree
-	Plain   bool              `json:"plain"`   // only files and folders belong there
-	Dirs    []string          `json:"dirs"`    // git directories, relative to Path, the outer before the inner
-	Nodes   map[string]Node   `json:"nodes"`   // what matters in them, relative to Path
-	Named   []string          `json:"named"`   // what git takes from the project, because configurations or links say so
-	Files   map[string]string `json:"files"`   // what tools of the host run by themselves, with a digest
-	Partial bool              `json:"partial"` // not everything was looked at
+	Path    string           `json:"path"`
+	Git     bool             `json:"git"`     // the folder is a git directory itself, and no working tree
+	Plain   bool             `json:"plain"`   // only files and folders belong there
+	Dirs    []string         `json:"dirs"`    // git directories, relative to Path, the outer before the inner
+	Nodes   map[string]Node  `json:"nodes"`   // what matters in them, relative to Path
+	Named   []string         `json:"named"`   // what git takes from the project, because configurations or links say so
+	Files   map[string]trace `json:"files"`   // what tools of the host run by themselves
+	Short   bool             `json:"short"`   // not all of Files is noted
+	AllRun  bool             `json:"all_run"` // every file is a program, so that to be one means nothing
+	Partial bool             `json:"partial"` // not everything was looked at
 }
 
 // scanner looks at an area. It follows no symbolic link out of it: everything goes through root.
@@ -71,21 +72,28 @@ type scanner struct {
 	*Area
 	root     *os.Root
 	total    int
-	seen     map[string]bool  // git directories
-	known    map[string]bool  // those that are looked at however many there are
-	deep     bool             // in a git directory
-	limit    int              // entries that are still looked at
-	referred map[string]bool  // Named
-	outside  map[string]bool  // what configurations and links name that is not in the area
-	follow   int              // those behind links
-	words    int              // of configurations that are still looked at
-	listed   map[occasion]int // Files
-	read     int              // bytes of them
-	unlisted bool             // not all of Files is
-	others   map[string]bool  // the paths of other areas
-	begun    time.Time        // when set, what is younger is not how it was before the session: a guest may run already
-	since    time.Time        // when set, special files that are younger are noted
-	odd      map[string]bool  // those: devices, and programs that run as their owner or group
+	seen     map[string]bool // git directories
+	known    map[string]bool // those that are looked at however many there are
+	deep     bool            // in a git directory
+	limit    int             // entries that are still looked at
+	referred map[string]bool // Named
+	outside  map[string]bool // what configurations and links name that is not in the area
+	follow   int             // those behind links
+	words    int             // of configurations that are still looked at
+	user     []Setting       // git's configuration of the user
+	scripts  map[string]bool // those that were read for what they call
+	was      *Area           // what was noted before the session, at its end
+	young    map[string]bool // folders that a guest may have moved before they were looked at
+	listed   map[string]int  // Files, by kind
+	read     int             // bytes of them
+	unlisted bool            // not all of Files is
+	all      int             // files of the project
+	runnable int             // those that are programs
+	packages map[string]int  // programs that came into folders of installed packages
+	others   map[string]bool // the paths of other areas
+	begun    time.Time       // when set, what is younger is not how it was before the session: a guest may run already
+	since    time.Time       // when set, special files that are younger are noted
+	odd      map[string]bool // those: devices, and programs that run as their owner or group
 }
 
 // newScanner looks at an area, without those in it that are looked at for themselves.
@@ -99,9 +107,10 @@ func newScanner(area *Area, all []*Area) (*scanner, error) {
 		root.Close()
 		return nil, errors.Join(err, errors.New("it is not the folder that was shared, but a link"))
 	}
-	area.Nodes, area.Files = map[string]Node{}, map[string]string{}
+	area.Nodes, area.Files = map[string]Node{}, map[string]trace{}
 	s := &scanner{Area: area, root: root, seen: map[string]bool{}, known: map[string]bool{}, limit: maxTree, follow: maxFollow, words: maxFollow, referred: map[string]bool{},
-		outside: map[string]bool{}, listed: map[occasion]int{}, odd: map[string]bool{}, others: map[string]bool{}}
+		outside: map[string]bool{}, odd: map[string]bool{}, others: map[string]bool{}, was: &Area{}, scripts: map[string]bool{}, young: map[string]bool{},
+		listed: map[string]int{}, packages: map[string]int{}}
 	for _, other := range all {
 		s.others[other.Path] = other.Path != area.Path
 	}
@@ -200,34 +209,6 @@ func (s *scanner) unlockAll(rel string) {
 		if c == '/' {
 			s.unlock(rel[:i], toRead)
 		}
-	}
-}
-
-// digestAll digests a file, or the files of a folder, also where a link leads to it. Links in it to other folders are not
-// followed, so that nothing goes in circles.
-func (s *scanner) digestAll(rel string, depth int) {
-	s.unlock(rel, toRead)
-	info, err := s.root.Lstat(rel)
-	if err != nil {
-		return
-	}
-	if !info.IsDir() {
-		if s.digest(rel); depth > 0 {
-			return
-		}
-	}
-	f, err := s.root.OpenFile(rel, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return // it is no folder
-	}
-	defer f.Close()
-	names, _ := f.Readdirnames(s.follow + 1)
-	if s.follow -= len(names); s.follow < 0 || depth > maxDepth {
-		s.follow, s.unlisted = max(s.follow, 0), true
-		return
-	}
-	for _, name := range names {
-		s.digestAll(path.Join(rel, name), depth+1)
 	}
 }
 
@@ -386,6 +367,7 @@ type ground int
 const (
 	work    ground = iota // the project
 	foreign               // other people's projects in it
+	cache                 // what tools make anew
 	plain                 // a folder of a program that writes there
 	gitData
 )
@@ -434,15 +416,16 @@ func (s *scanner) walk(dir *os.Root, rel string, depth int, on ground) {
 				continue
 			}
 			if e.IsDir() {
-				if on == work && slices.Contains(installed, e.Name()) {
-					below = foreign
-				}
+				below = groundOf(on, e.Name())
 				need := toRead
 				if on >= plain {
 					need = toChange
 				}
-				if info, err := e.Info(); err == nil && info.Mode().Perm()&need != need && !s.since.IsZero() {
-					_ = dir.Chmod(e.Name(), info.Mode().Perm()|toChange)
+				if info, err := e.Info(); err == nil {
+					s.moved(info, name)
+					if info.Mode().Perm()&need != need && !s.since.IsZero() {
+						_ = dir.Chmod(e.Name(), info.Mode().Perm()|toChange)
+					}
 				}
 				if sub, err := dir.OpenRoot(e.Name()); err == nil {
 					s.walk(sub, name, depth+1, below)
@@ -451,22 +434,13 @@ func (s *scanner) walk(dir *os.Root, rel string, depth int, on ground) {
 				continue
 			}
 			s.special(e, name)
-			switch {
-			case on != work:
-			case e.Type()&fs.ModeSymlink != 0 && holds(name) != never:
-				s.digestAll(name, 0)
-			case runsByItself(name) != never:
-				s.digest(name)
-			}
+			s.consider(e, name, on)
 		}
 	}
 	if has["head"] && (has["objects"] && has["refs"] || has["commondir"]) {
 		s.gitDir(rel) // a bare repository: git takes it for one when somebody is in it
 	}
 }
-
-// installed are folders full of other people's projects, whose files nobody can look at one by one.
-var installed = []string{"node_modules", "vendor", ".venv", "venv", "site-packages", "target"}
 
 // special notes devices and programs that run as their owner.
 func (s *scanner) special(e fs.DirEntry, rel string) {
@@ -486,30 +460,4 @@ func (s *scanner) special(e fs.DirEntry, rel string) {
 func changedSince(info fs.FileInfo, when time.Time) bool {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	return ok && !changeTime(st).Before(when)
-}
-
-// digest notes what a file is that runs by itself, and what a link leads to.
-func (s *scanner) digest(rel string) {
-	when := soonest(rel)
-	if s.listed[when]++; s.listed[when] > maxFiles {
-		s.unlisted = true
-		return
-	}
-	info, err := s.root.Lstat(rel)
-	if err != nil {
-		return
-	}
-	is, link := mark(info), ""
-	if info.Mode()&fs.ModeSymlink != 0 {
-		target, _ := s.root.Readlink(rel)
-		is, link = "", "link "+target
-	}
-	if s.read >= maxRead {
-		s.unlisted = true
-	} else if text, err := readAll(s.root, rel, 0); err == nil {
-		s.read += len(text)
-		sum := sha256.Sum256(text)
-		is = hex.EncodeToString(sum[:8])
-	}
-	s.Files[rel] = link + is
 }
