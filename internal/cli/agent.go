@@ -102,6 +102,11 @@ func (a *app) runSession(ctx context.Context, command func(*config.Config) guest
 	s.spec.Watch = watched.add
 	account := a.account(ctx, s.project, &s.spec)
 	defer account.close()
+	talk, err := a.beginTalk(ctx, s.project, s.cfg, &s.spec)
+	if err != nil {
+		return err
+	}
+	defer talk.end(ctx)
 	giveBack := keepTerminal(a.Stdin)
 	defer a.mindUpdates(ctx, s.cfg, &s.spec)()
 	runner := a.runner(s.store, s.cfg)
@@ -242,19 +247,12 @@ func (a *app) mounts(p *project.Project, cfg *config.Config, asked *trust.Review
 	for _, dir := range p.GitDirs {
 		base = append(base, mount.Mount{Host: dir, Guest: dir, Writable: true, Origin: "the project's git data"})
 	}
-	if !a.flags.noConversations {
-		name := claude.ConversationDir(p.Dir)
-		host := filepath.Join(a.Home, ".claude", "projects", name)
-		if err := os.MkdirAll(host, 0o700); err != nil {
+	if a.conversationMode(cfg) != untold {
+		c := a.carrier(p)
+		if err := c.Prepare(); err != nil {
 			return nil, err
 		}
-		host, err := filepath.EvalSymlinks(host)
-		if err != nil {
-			return nil, err
-		}
-		base = append(base, mount.Mount{
-			Host: host, Guest: lima.GuestHome + "/.claude/projects/" + name, Writable: true, Origin: conversations,
-		})
+		base = append(base, mount.Mount{Host: c.Shared, Guest: lima.GuestHome + "/.claude/projects", Writable: true, Origin: conversations})
 	}
 	added, err := a.addedMounts(cfg.Mounts, a.flags.mounts)
 	if err != nil {

@@ -154,6 +154,7 @@ func (a *app) sweep(ctx context.Context, store template.Store) {
 	}
 	a.state().Tidy()
 	a.recoverGuard(ctx)
+	a.recoverTalks(ctx)
 }
 
 // tidy sweeps for a command that otherwise only looks at instances, and so can do without limactl.
