@@ -246,8 +246,8 @@ func (a *app) mounts(p *project.Project, cfg *config.Config, asked *trust.Review
 	for _, dir := range p.GitDirs {
 		base = append(base, mount.Mount{Host: dir, Guest: dir, Writable: true, Origin: "the project's git data"})
 	}
-	if a.conversationMode(cfg) != untold {
-		c := a.carrier(p)
+	if mode := a.conversationMode(cfg); mode != untold {
+		c := a.carrier(p, mode)
 		if err := c.Prepare(); err != nil {
 			return nil, err
 		}

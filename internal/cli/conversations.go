@@ -6,7 +6,9 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/themouette/claude-vm/internal/config"
@@ -43,11 +45,11 @@ func (a *app) conversationMode(cfg *config.Config) string {
 }
 
 // carrier carries a project's conversations. The folder that is shared is one for all working trees of a repository, as
-// Claude's memory is, and for all sessions.
-func (a *app) carrier(p *project.Project) conversation.Carrier {
+// Claude's memory is, and for all sessions. What sessions have among themselves lies in another one.
+func (a *app) carrier(p *project.Project, mode string) conversation.Carrier {
 	folder := filepath.Join(a.talks(), p.Name()+"_"+p.ID())
 	return conversation.Carrier{
-		Host: filepath.Join(a.Home, ".claude"), Shared: filepath.Join(folder, "projects"), Root: p.Root, Main: p.Main,
+		Host: filepath.Join(a.Home, ".claude"), Shared: filepath.Join(folder, mode), Root: p.Root, Main: p.Main,
 		Known: filepath.Join(folder, "known.json"),
 	}
 }
@@ -64,7 +66,8 @@ type talk struct {
 	carrier conversation.Carrier
 	note    string // the file by which the next command brings out what a killed one has left
 	owner   *state.Lock
-	stop    func() // ends what goes on beside the session
+	stop    func()       // ends what goes on beside the session
+	begun   *atomic.Bool // the session's command may write
 }
 
 // beginTalk has the host's conversations brought to a session, beside its boot, and the session's to the host.
@@ -72,7 +75,7 @@ func (a *app) beginTalk(ctx context.Context, p *project.Project, cfg *config.Con
 	if a.conversationMode(cfg) != filtered {
 		return t, nil
 	}
-	t = talk{a: a, carrier: a.carrier(p)}
+	t = talk{a: a, begun: new(atomic.Bool), carrier: a.carrier(p, filtered)}
 	name := strings.ToLower(rand.Text()[:12])
 	if t.owner, err = a.state().TryLock(talkLock+name, state.Exclusive); err != nil {
 		return t, err
@@ -99,6 +102,7 @@ func (a *app) beginTalk(ctx context.Context, p *project.Project, cfg *config.Con
 		case <-in:
 		case <-time.After(carryInTime):
 		}
+		t.begun.Store(true)
 	})
 	return t, nil
 }
@@ -109,7 +113,7 @@ func (a *app) carryIn(ctx context.Context, t talk) {
 	if err == nil {
 		defer lock.Unlock()
 		_, err = t.carrier.Out(ctx)
-		err = errors.Join(err, t.carrier.In(ctx, a.alone(t)))
+		err = errors.Join(err, t.carrier.In(ctx, func() bool { return !t.begun.Load() && a.alone(t) }))
 	}
 	if err != nil && ctx.Err() == nil {
 		a.ui.Warn("bringing Claude's conversations to the session: %v", err)
@@ -196,11 +200,11 @@ func (t talk) end(ctx context.Context) {
 func (a *app) lastOut(ctx context.Context, c conversation.Carrier, note, who string) bool {
 	changes, err := a.carryOut(ctx, c)
 	if len(changes.Memory) > 0 {
-		text := lines{who + " changed what Claude remembers of this project, also on this computer:"}
-		for _, name := range changes.Memory {
-			text = append(text, ui.Sanitize(filepath.Join(c.Host, name)))
-		}
-		a.warnList(maxFiles, text)
+		a.warnList(maxFiles, slices.Concat(lines{who + " changed what Claude remembers of this project, on this computer too:"}, sanitized(changes.Memory)))
+	}
+	if len(changes.Strangers) > 0 {
+		a.ui.Warn("what Claude remembers of %s stays with its sessions: on this computer Claude has it in one folder with that of %s",
+			ui.Sanitize(c.Main), ui.Sanitize(strings.Join(changes.Strangers, ", ")))
 	}
 	if err == nil {
 		err = os.Remove(note)

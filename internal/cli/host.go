@@ -151,10 +151,11 @@ func (a *app) sweep(ctx context.Context, store template.Store) {
 	}
 	if err != nil {
 		a.ui.Warn("removing left-over VMs: %v", err)
+	} else {
+		a.recoverTalks(ctx)
 	}
 	a.state().Tidy()
 	a.recoverGuard(ctx)
-	a.recoverTalks(ctx)
 }
 
 // tidy sweeps for a command that otherwise only looks at instances, and so can do without limactl.

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/themouette/claude-vm/internal/claude"
 	"github.com/themouette/claude-vm/internal/state"
@@ -24,9 +25,9 @@ import (
 // Bounds for what a guest may have left; what is beyond them stays there.
 const (
 	maxLine       = 16 << 20  // bytes of an entry
-	maxTranscript = 512 << 20 // bytes of one transcript
+	maxTranscript = 256 << 20 // bytes of one transcript
 	maxFolders    = 200       // of transcripts
-	maxFiles      = 2000      // of one folder
+	maxFiles      = 2000      // of one folder, and transcripts of all
 	maxMemory     = 1 << 20   // bytes of a file of Claude's memory
 	maxBackup     = 16 << 20  // bytes of a file in a checkpoint
 	maxPrompts    = 8 << 20   // bytes of the prompts of the past
@@ -48,11 +49,18 @@ const (
 	Prompts     = ".history.jsonl"
 )
 
-// known is what was carried before: it tells what was removed from what is new.
+// known is what was carried before: it tells what was removed from what is new, and what need not be read again.
 type known struct {
-	Transcripts map[string]mark   `json:"transcripts"` // by folder and name; how the host's was when both sides had the same
-	Out         map[string]mark   `json:"out"`         // by folder and name; how the sessions' was when it was last brought out
+	Transcripts map[string]pair   `json:"transcripts"` // by folder and name
 	Memory      map[string]string `json:"memory"`      // by folder and name; the digest of what both sides had
+}
+
+// pair is how the two sides of a transcript were when they were last compared, and the folder that the conversation is in;
+// empty: none of this project.
+type pair struct {
+	Host   mark   `json:"host"`
+	Shared mark   `json:"shared"`
+	CWD    string `json:"cwd"`
 }
 
 // mark changes with a file.
@@ -63,16 +71,25 @@ type mark struct {
 
 func markOf(info fs.FileInfo) mark { return mark{info.Size(), info.ModTime().UnixNano()} }
 
+// look returns the mark of a file, none if it is not there.
+func look(root *os.Root, name string) (m mark) {
+	if info, err := root.Lstat(name); err == nil {
+		m = markOf(info)
+	}
+	return m
+}
+
+func (m mark) time() time.Time { return time.Unix(0, m.Mtime) }
+
 // Changes is what came out.
 type Changes struct {
-	Memory    []string // files of Claude's memory on the host that a session has written, below Host
-	Conflicts []string // those of them that were changed on both sides: the session's lie beside the host's
+	Memory []string // files of Claude's memory on the host that a session has written
+	// Strangers are projects that Claude keeps in the same folders as this one: its memory does not travel.
+	Strangers []string
 }
 
 // Prepare makes the folder that is shared.
-func (c Carrier) Prepare() error {
-	return errors.Join(os.MkdirAll(filepath.Join(c.Shared, Checkpoints), 0o700), os.MkdirAll(filepath.Join(c.Host, projects), 0o700))
-}
+func (c Carrier) Prepare() error { return os.MkdirAll(filepath.Join(c.Shared, Checkpoints), 0o700) }
 
 // sides are the folders that something is carried between. Nothing is reached but through them.
 type sides struct {
@@ -91,7 +108,7 @@ func (s sides) close() {
 
 // open opens all sides.
 func (c Carrier) open() (s sides, k known, err error) {
-	if err = c.Prepare(); err != nil {
+	if err = errors.Join(c.Prepare(), os.MkdirAll(filepath.Join(c.Host, projects), 0o700)); err != nil {
 		return s, k, err
 	}
 	for path, root := range map[string]**os.Root{c.Host: &s.claude, filepath.Join(c.Host, projects): &s.projects, c.Shared: &s.shared} {
@@ -106,10 +123,7 @@ func (c Carrier) open() (s sides, k known, err error) {
 	}
 	_ = state.ReadJSON(c.Known, &k) // if that is lost, nothing is removed and nothing overwritten
 	if k.Transcripts == nil {
-		k.Transcripts = map[string]mark{}
-	}
-	if k.Out == nil {
-		k.Out = map[string]mark{}
+		k.Transcripts = map[string]pair{}
 	}
 	if k.Memory == nil {
 		k.Memory = map[string]string{}
@@ -125,35 +139,48 @@ func (c Carrier) Out(ctx context.Context) (Changes, error) {
 	}
 	defer s.close()
 	failed := c.transcriptsOut(ctx, s, &k)
-	changes, err := c.memoryOut(ctx, s, &k)
+	changes, err := c.memoryOut(s, &k)
 	return changes, errors.Join(failed, err, c.promptsOut(s), state.WriteJSON(c.Known, k))
 }
 
-// In brings to sessions what the host has about the project. Where other sessions use the folder that is shared, alone is
-// false: then nothing there is replaced or removed.
-func (c Carrier) In(ctx context.Context, alone bool) error {
+// In brings to sessions what the host has about the project. While other sessions use the folder that is shared, alone says
+// no: then nothing there is replaced or removed.
+func (c Carrier) In(ctx context.Context, alone func() bool) error {
 	s, k, err := c.open()
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	return errors.Join(c.transcriptsIn(ctx, s, &k, alone), c.memoryIn(s, &k), c.promptsIn(s), state.WriteJSON(c.Known, k))
+	return errors.Join(c.transcriptsIn(ctx, s, &k, alone), c.memoryIn(s, &k, alone), c.promptsIn(s), state.WriteJSON(c.Known, k))
 }
 
 // inside says whether a folder belongs to the working tree.
-func (c Carrier) inside(path string) bool {
-	rel, err := filepath.Rel(c.Root, path)
+func (c Carrier) inside(path string) bool { return within(c.Root, path) }
+
+func within(root, path string) bool {
+	rel, err := filepath.Rel(root, path)
 	return err == nil && filepath.IsAbs(path) && filepath.IsLocal(rel)
 }
 
-// restorable says whether a checkpoint may name a file of the project, as seen from a folder: git's own data is not one.
+// restorable says whether a checkpoint may name a file of the project, as seen from a folder. What has a dot in front is not
+// one: git's data, and most of what tools run by themselves. Nor is one that is reached through a link.
 func (c Carrier) restorable(cwd string) func(path string) bool {
 	return func(path string) bool {
 		if !filepath.IsAbs(path) {
 			path = filepath.Join(cwd, path)
 		}
-		return filepath.Clean(path) == path && c.inside(path) && path != c.Root &&
-			!slices.ContainsFunc(strings.Split(path, "/"), func(part string) bool { return strings.EqualFold(part, ".git") })
+		rel, err := filepath.Rel(c.Root, path)
+		if err != nil || filepath.Clean(path) != path || !filepath.IsLocal(rel) || rel == "." {
+			return false
+		}
+		at := c.Root
+		for _, part := range strings.Split(rel, "/") {
+			at = filepath.Join(at, part)
+			if info, err := os.Lstat(at); strings.HasPrefix(part, ".") || err == nil && info.Mode()&fs.ModeSymlink != 0 {
+				return false
+			}
+		}
+		return true
 	}
 }
 
@@ -213,11 +240,11 @@ const draft = ".claude-vm-"
 
 // writeFile makes a file as a whole. One that is there stays, unless it may be replaced.
 func writeFile(root *os.Root, name string, replace bool, text []byte) error {
-	return copyFile(root, name, replace, bytes.NewReader(text))
+	return copyFile(root, name, replace, time.Time{}, bytes.NewReader(text))
 }
 
-// copyFile is writeFile with the content of another file.
-func copyFile(root *os.Root, name string, replace bool, from io.Reader) (err error) {
+// copyFile is writeFile with the content and the time of another file; Claude lists conversations by the times of their files.
+func copyFile(root *os.Root, name string, replace bool, of time.Time, from io.Reader) (err error) {
 	dir, base := filepath.Split(name)
 	if dir != "" {
 		if err := root.MkdirAll(filepath.Clean(dir), 0o700); err != nil {
@@ -238,6 +265,9 @@ func copyFile(root *os.Root, name string, replace bool, from io.Reader) (err err
 	_, err = io.Copy(f, from)
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
+	}
+	if !of.IsZero() && of.Before(time.Now()) { // a guest may have chosen it
+		_ = root.Chtimes(temp, of, of)
 	}
 	if replace {
 		return root.Rename(temp, name)

@@ -78,7 +78,7 @@ func (w world) out() Changes {
 
 func (w world) in(alone bool) {
 	w.Helper()
-	w.check(w.In(w.Context(), alone))
+	w.check(w.In(w.Context(), func() bool { return alone }))
 }
 
 func id(n int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d", n) }
@@ -311,6 +311,7 @@ func TestMemory(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.Main = filepath.Join(w.dir, "main")
+	w.write(filepath.Join(w.dir, "home/.claude.json"), fmt.Sprintf(`{"projects":{%q:{}}}`, w.Main))
 	main := func(side, name string) string { return filepath.Join(side, slug(w.Main), memory, name) }
 	projects := filepath.Join(w.Host, "projects")
 	w.write(main(projects, "MEMORY.md"), "one")
@@ -330,7 +331,7 @@ func TestMemory(t *testing.T) {
 	w.write(main(w.Shared, "run.sh"), "x")
 	w.write(main(w.Shared, "big.md"), strings.Repeat("x", maxMemory))
 	changes := w.out()
-	rel := "projects/" + slug(w.Main) + "/memory/"
+	rel := main(projects, "") + "/"
 	if diff := cmp.Diff([]string{rel + "MEMORY.md", rel + "deep/er/new.md"}, changes.Memory); diff != "" {
 		t.Error(diff)
 	}
@@ -344,12 +345,64 @@ func TestMemory(t *testing.T) {
 	w.write(main(projects, "MEMORY.md"), "of the host")
 	w.write(main(w.Shared, "MEMORY.md"), "of a session")
 	changes = w.out()
-	if len(changes.Conflicts) != 1 || w.read(main(projects, "MEMORY.md")) != "of the host\n" ||
+	if len(changes.Memory) != 1 || w.read(main(projects, "MEMORY.md")) != "of the host\n" ||
 		w.read(main(projects, "MEMORY (of a session).md")) != "of a session\n" {
 		t.Errorf("%+v", changes)
 	}
 	if changes = w.out(); len(changes.Memory) > 0 {
 		t.Errorf("once more: %+v", changes)
+	}
+}
+
+// Memory does not say whose it is: where two projects have one folder, none travels.
+func TestMemoryOfStrangers(t *testing.T) {
+	t.Parallel()
+	for name, evidence := range map[string]func(w world, other string){
+		"a conversation": func(w world, other string) {
+			w.write(w.host(id(7)+".jsonl"), strings.ReplaceAll(w.said("user", 1, "", "x"), w.Root, other))
+		},
+		"Claude's own list": func(w world, other string) {
+			w.write(filepath.Join(w.dir, "home/.claude.json"), fmt.Sprintf(`{"projects":{%q:{},%q:{}}}`, w.Root, other))
+		},
+		"nothing": func(world, string) {},
+	} {
+		w := newWorld(t)
+		other := filepath.Join(w.dir, "work-app")
+		evidence(w, other)
+		w.write(w.host("memory/MEMORY.md"), "secret of the other")
+		w.in(true)
+		if _, err := os.Lstat(w.guest("memory/MEMORY.md")); err == nil {
+			t.Errorf("%s: a session reads the memory of another project", name)
+		}
+		w.write(w.guest("memory/MEMORY.md"), "planted")
+		changes := w.out()
+		if got := w.read(w.host("memory/MEMORY.md")); got != "secret of the other\n" || len(changes.Memory) > 0 {
+			t.Errorf("%s: the other project remembers %q; %+v", name, got, changes)
+		}
+		if name != "nothing" && !slices.Equal(changes.Strangers, []string{other}) {
+			t.Errorf("%s: %+v", name, changes)
+		}
+	}
+}
+
+// A host that has many conversations is not read again, and what has not changed is not written.
+func TestWhatIsKnownIsNotRead(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write(w.host(session+".jsonl"), w.said("user", 1, "", "x"))
+	old := time.Now().Add(-time.Hour).Truncate(time.Second)
+	w.check(os.Chtimes(w.host(session+".jsonl"), old, old))
+	w.in(true)
+	info, err := os.Stat(w.guest(session + ".jsonl"))
+	w.check(err)
+	if !info.ModTime().Equal(old) {
+		t.Errorf("a session finds it at %v instead of %v", info.ModTime(), old)
+	}
+	w.in(true)
+	again, err := os.Stat(w.guest(session + ".jsonl"))
+	w.check(err)
+	if !os.SameFile(info, again) {
+		t.Error("it was copied twice")
 	}
 }
 

@@ -3,7 +3,6 @@ package conversation
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -12,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -42,10 +42,42 @@ func notes(root *os.Root, dir string, depth int) (found []string) {
 	return found[:min(len(found), maxFiles)]
 }
 
-// memories returns the folders in which the memory of this project may lie.
-func (c Carrier) memories() []string {
-	return slices.Compact([]string{path.Join(slug(c.Main), memory), path.Join(slug(c.Root), memory)})
+// memories returns the folders of conversations in which the memory of this project may lie.
+func (c Carrier) memories() []string { return slices.Compact([]string{slug(c.Main), slug(c.Root)}) }
+
+// owners says whether Claude on the host knows of this project by a folder of conversations, and of which others. Memory does
+// not say whose it is, and folders of different projects can have one name.
+func (c Carrier) owners(s sides, k *known, name string) (ours bool, strangers []string) {
+	var state struct {
+		Projects map[string]any `json:"projects"`
+	}
+	if text, err := os.ReadFile(filepath.Join(filepath.Dir(c.Host), ".claude.json")); err == nil {
+		_ = json.Unmarshal(text, &state) // there are the conversations, too
+	}
+	for dir := range state.Projects {
+		if slug(dir) == name && !c.ours(dir) {
+			strangers = append(strangers, dir)
+		}
+		ours = ours || slug(dir) == name && c.ours(dir)
+	}
+	for _, one := range find(s.projects, []string{name}, maxHost) {
+		cwd := k.Transcripts[one.rel].CWD
+		if cwd == "" {
+			cwd = place(s.projects, one.rel, name)
+		}
+		if cwd != "" && !c.ours(cwd) {
+			strangers = append(strangers, cwd)
+		}
+		ours = ours || c.ours(cwd)
+	}
+	for file := range k.Memory {
+		ours = ours || strings.HasPrefix(file, name+"/")
+	}
+	slices.Sort(strangers)
+	return ours, slices.Compact(strangers)
 }
+
+func (c Carrier) ours(dir string) bool { return c.inside(dir) || within(c.Main, dir) }
 
 func digest(text []byte) string {
 	sum := sha256.Sum256(text)
@@ -55,39 +87,58 @@ func digest(text []byte) string {
 // memoryOut brings out the memory that sessions have written, and says which files of the host's that has changed. What was
 // changed on both sides stays as it is on the host, and the session's comes to lie beside it. What a session has removed
 // stays on the host.
-func (c Carrier) memoryOut(_ context.Context, s sides, k *known) (changes Changes, err error) {
+func (c Carrier) memoryOut(s sides, k *known) (changes Changes, err error) {
 	var failures []error
-	for _, dir := range c.memories() {
-		for _, name := range notes(s.shared, dir, 0) {
-			text, err := readFile(s.shared, name, maxMemory)
-			if err != nil {
-				continue
-			}
-			clean := cleanText(text)
-			theirs, err := readFile(s.projects, name, maxMemory)
-			missing := errors.Is(err, fs.ErrNotExist)
-			is, was := digest(clean), k.Memory[name]
-			switch {
-			case err != nil && !missing: // the host's is no plain file, or too large
-				continue
-			case is == was || !missing && is == digest(theirs):
-				k.Memory[name] = is
-				continue
-			}
-			target := name
-			if !missing && digest(theirs) != was {
-				target = strings.TrimSuffix(name, ".md") + " (of a session).md"
-				changes.Conflicts = append(changes.Conflicts, path.Join(projects, target))
-			}
-			err = writeFile(s.projects, target, true, clean)
-			if err == nil {
-				changes.Memory = append(changes.Memory, path.Join(projects, target))
-				k.Memory[name] = is
+	for _, name := range c.memories() {
+		theirs := notes(s.shared, path.Join(name, memory), 0)
+		if len(theirs) == 0 {
+			continue
+		}
+		ours, strangers := c.owners(s, k, name)
+		if len(strangers) > 0 || !ours && len(notes(s.projects, path.Join(name, memory), 0)) > 0 {
+			changes.Strangers = append(changes.Strangers, strangers...)
+			continue
+		}
+		for _, file := range theirs {
+			changed, err := noteOut(s, k, file)
+			if changed != "" {
+				changes.Memory = append(changes.Memory, filepath.Join(c.Host, projects, changed))
 			}
 			failures = append(failures, err)
 		}
 	}
 	return changes, errors.Join(failures...)
+}
+
+// noteOut brings out one file of a memory, and returns which one of the host's that has changed.
+func noteOut(s sides, k *known, name string) (changed string, err error) {
+	text, err := readFile(s.shared, name, maxMemory)
+	if err != nil {
+		return "", nil // what is no plain file, or too large, stays there
+	}
+	theirs, err := readFile(s.projects, name, maxMemory)
+	missing := errors.Is(err, fs.ErrNotExist)
+	if err != nil && !missing {
+		return "", nil
+	}
+	clean := cleanText(text)
+	is, was := digest(clean), k.Memory[name]
+	if is == was || digest(text) == was {
+		return "", nil
+	}
+	if !missing && is == digest(theirs) {
+		k.Memory[name] = is
+		return "", nil
+	}
+	changed = name
+	if !missing && digest(theirs) != was {
+		changed = strings.TrimSuffix(name, ".md") + " (of a session).md"
+	}
+	if err := writeFile(s.projects, changed, true, clean); err != nil {
+		return "", err
+	}
+	k.Memory[name] = is
+	return changed, nil
 }
 
 // cleanText is text without control characters, as people and Claude are to read it.
@@ -97,31 +148,48 @@ func cleanText(b []byte) []byte {
 }
 
 // memoryIn brings in the memory that the host has, where no session has changed its copy since.
-func (c Carrier) memoryIn(s sides, k *known) error {
+func (c Carrier) memoryIn(s sides, k *known, alone func() bool) error {
 	var failures []error
-	for _, dir := range c.memories() {
-		failures = append(failures, s.shared.MkdirAll(dir, 0o700))
-		for _, name := range notes(s.projects, dir, 0) {
-			theirs, err := readFile(s.projects, name, maxMemory)
-			if err != nil {
+	for _, name := range c.memories() {
+		failures = append(failures, s.shared.MkdirAll(path.Join(name, memory), 0o700))
+		if ours, strangers := c.owners(s, k, name); !ours || len(strangers) > 0 {
+			continue
+		}
+		there := notes(s.projects, path.Join(name, memory), 0)
+		for _, file := range there {
+			failures = append(failures, noteIn(s, k, file))
+		}
+		for file, was := range k.Memory { // what the user has removed is not to be remembered
+			if !strings.HasPrefix(file, name+"/") || slices.Contains(there, file) || !alone() {
 				continue
 			}
-			is := digest(theirs)
-			ours, err := readFile(s.shared, name, maxMemory)
-			if err == nil && (digest(ours) == is || digest(cleanText(ours)) != k.Memory[name]) {
-				if digest(ours) == is {
-					k.Memory[name] = is
-				}
-				continue
+			if text, err := readFile(s.shared, file, maxMemory); err == nil && slices.Contains([]string{digest(text), digest(cleanText(text))}, was) {
+				failures = append(failures, s.shared.Remove(file))
+				delete(k.Memory, file)
 			}
-			err = writeFile(s.shared, name, true, theirs)
-			if err == nil {
-				k.Memory[name] = is
-			}
-			failures = append(failures, err)
 		}
 	}
 	return errors.Join(failures...)
+}
+
+// noteIn brings in one file of a memory.
+func noteIn(s sides, k *known, name string) error {
+	theirs, err := readFile(s.projects, name, maxMemory)
+	if err != nil {
+		return nil
+	}
+	is, was := digest(theirs), k.Memory[name]
+	ours, err := readFile(s.shared, name, maxMemory)
+	if err == nil && digest(ours) != is && digest(ours) != was && digest(cleanText(ours)) != was {
+		return nil // a session has changed it
+	}
+	if err != nil || digest(ours) != is && is != was {
+		if err := writeFile(s.shared, name, true, theirs); err != nil {
+			return err
+		}
+	}
+	k.Memory[name] = is
+	return nil
 }
 
 // prompt is what somebody has typed, as the keys of a prompt's history bring it back.
