@@ -30,11 +30,7 @@ func (a *app) guards() guard.Store {
 func guardSite(p *project.Project, mounts []mount.Mount) guard.Site {
 	site := guard.Site{Root: p.Root, GitDirs: p.GitDirs, Main: p.Main}
 	for _, m := range mounts {
-		switch {
-		case !m.Writable:
-		case m.Origin == conversations:
-			site.Plain = append(site.Plain, m.Host)
-		default:
+		if m.Writable && m.Origin != conversations { // these go through a filter
 			site.Shared = append(site.Shared, m.Host)
 		}
 	}
@@ -111,11 +107,6 @@ func (a *app) reportGuard(reports []guard.Report, killed bool) {
 		}
 		a.warnList(maxFindings, slices.Concat(text, findings(r.Root, r.Findings)))
 		a.warnList(maxFiles, slices.Concat(lines{who + " changed files that tools on this computer run by themselves; look at them first:"}, sanitized(r.Files)))
-		text = lines{"put back what " + who + " changed in a folder where Claude writes on this computer, and only files and folders belong:"}
-		if !r.Fixed {
-			text = lines{who + " left what is neither file nor folder where Claude writes on this computer (guard.git = \"warn\"):"}
-		}
-		a.warnList(maxFindings, slices.Concat(text, findings(r.Root, r.Plain)))
 		text = lines{who + " made what is dangerous to others on this computer; it is so no longer:"}
 		if !r.Fixed {
 			text = lines{who + " made what is dangerous to others on this computer (guard.git = \"warn\"):"}

@@ -89,7 +89,10 @@ type Changes struct {
 }
 
 // Prepare makes the folder that is shared.
-func (c Carrier) Prepare() error { return os.MkdirAll(filepath.Join(c.Shared, Checkpoints), 0o700) }
+func (c Carrier) Prepare() error {
+	_ = os.Chmod(c.Shared, 0o700) // a guest may have closed it
+	return os.MkdirAll(filepath.Join(c.Shared, Checkpoints), 0o700)
+}
 
 // sides are the folders that something is carried between. Nothing is reached but through them.
 type sides struct {
