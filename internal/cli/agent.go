@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -105,6 +104,11 @@ func (a *app) runSession(ctx context.Context, command func(*config.Config) guest
 	s.spec.Watch = watched.add
 	account := a.account(ctx, s.project, &s.spec)
 	defer account.close()
+	talk, err := a.beginTalk(ctx, s.project, s.cfg, &s.spec)
+	if err != nil {
+		return err
+	}
+	defer talk.end(ctx)
 	giveBack := a.keepTerminal()
 	defer a.mindUpdates(ctx, s.cfg, &s.spec)()
 	runner := a.runner(s.store, s.cfg)
@@ -245,19 +249,12 @@ func (a *app) mounts(p *project.Project, cfg *config.Config, asked *trust.Review
 	for _, dir := range p.GitDirs {
 		base = append(base, mount.Mount{Host: dir, Guest: dir, Writable: true, Origin: "the project's git data"})
 	}
-	if !a.flags.noConversations {
-		name := claude.ConversationDir(p.Dir)
-		host := filepath.Join(a.Home, ".claude", "projects", name)
-		if err := os.MkdirAll(host, 0o700); err != nil {
+	if mode := a.conversationMode(cfg); mode != untold {
+		c := a.carrier(p, mode)
+		if err := c.Prepare(); err != nil {
 			return nil, err
 		}
-		host, err := filepath.EvalSymlinks(host)
-		if err != nil {
-			return nil, err
-		}
-		base = append(base, mount.Mount{
-			Host: host, Guest: lima.GuestHome + "/.claude/projects/" + name, Writable: true, Origin: conversations,
-		})
+		base = append(base, mount.Mount{Host: c.Shared, Guest: lima.GuestHome + "/.claude/projects", Writable: true, Origin: conversations})
 	}
 	added, err := a.addedMounts(cfg.Mounts, a.flags.mounts)
 	if err != nil {

@@ -36,11 +36,7 @@ func (a *app) guards() guard.Store {
 func guardSite(p *project.Project, mounts []mount.Mount) guard.Site {
 	site := guard.Site{Root: p.Root, GitDirs: p.GitDirs, Main: p.Main}
 	for _, m := range mounts {
-		switch {
-		case !m.Writable:
-		case m.Origin == conversations:
-			site.Plain = append(site.Plain, m.Host)
-		default:
+		if m.Writable && m.Origin != conversations { // these go through a filter
 			site.Shared = append(site.Shared, m.Host)
 		}
 	}
@@ -151,8 +147,6 @@ func (a *app) reportGuard(reports []guard.Report, killed bool) {
 			text = who + " changed files that tools on this computer may obey; look at them first:"
 		}
 		a.warnList(slices.Concat(lines{text}, toldChanges(r.Files, maxFiles, all)))
-		a.warnFindings(r, r.Plain, all, "put back what "+who+" changed in a folder where Claude writes on this computer, and only files and folders belong:",
-			who+" left what is neither file nor folder where Claude writes on this computer")
 		a.warnFindings(r, r.Odd, all, who+" made what is dangerous to others on this computer; it is so no longer:",
 			who+" made what is dangerous to others on this computer")
 		for _, dir := range r.Partial {

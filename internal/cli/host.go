@@ -156,6 +156,8 @@ func (a *app) sweep(ctx context.Context, store template.Store) {
 	}
 	if err != nil {
 		a.ui.Warn("removing left-over VMs: %v", err)
+	} else {
+		a.recoverTalks(ctx)
 	}
 	a.state().Tidy()
 	a.recoverGuard(ctx)

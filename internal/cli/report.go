@@ -45,7 +45,7 @@ last. Without any of these it is the last one of the project you are in.`,
 			if all {
 				rows := []reportRow{}
 				for _, r := range reports {
-					rows = append(rows, reportRow{r.Session, r.Root, r.Begun, r.Ended, len(r.Findings) + len(r.Files) + len(r.Plain) + len(r.Odd)})
+					rows = append(rows, reportRow{r.Session, r.Root, r.Begun, r.Ended, len(r.Findings) + len(r.Files) + len(r.Odd)})
 				}
 				return printRows(a, asJSON, "Nothing is kept of any session\n", []string{"SESSION", "FOLDER", "BEGUN", "ENDED", "CHANGES"}, "FOLDER", rows)
 			}
@@ -141,16 +141,15 @@ func (a *app) reportNames(_ *cobra.Command, args []string, _ string) (names []co
 
 // reportFacts is what changes tells of a session.
 type reportFacts struct {
-	Session       string         `json:"session"`
-	Dir           string         `json:"dir"`
-	Begun         time.Time      `json:"begun"`
-	Ended         time.Time      `json:"ended"`
-	PutBack       bool           `json:"put_back"`
-	Git           []findingFacts `json:"git"`
-	Files         []guard.Change `json:"files"`
-	Conversations []findingFacts `json:"conversations"`
-	Dangerous     []findingFacts `json:"dangerous"`
-	Incomplete    []string       `json:"incomplete"`
+	Session    string         `json:"session"`
+	Dir        string         `json:"dir"`
+	Begun      time.Time      `json:"begun"`
+	Ended      time.Time      `json:"ended"`
+	PutBack    bool           `json:"put_back"`
+	Git        []findingFacts `json:"git"`
+	Files      []guard.Change `json:"files"`
+	Dangerous  []findingFacts `json:"dangerous"`
+	Incomplete []string       `json:"incomplete"`
 }
 
 type findingFacts struct {
@@ -173,7 +172,7 @@ func reportFactsOf(r guard.Report) reportFacts {
 	}
 	return reportFacts{
 		Session: r.Session, Dir: r.Root, Begun: r.Begun, Ended: r.Ended, PutBack: r.Fixed, Git: facts(r.Findings),
-		Files: append([]guard.Change{}, r.Files...), Conversations: facts(r.Plain), Dangerous: facts(r.Odd), Incomplete: append([]string{}, r.Partial...),
+		Files: append([]guard.Change{}, r.Files...), Dangerous: facts(r.Odd), Incomplete: append([]string{}, r.Partial...),
 	}
 }
 
@@ -207,7 +206,6 @@ func (a *app) printReport(r guard.Report) error {
 		}
 		section(danger.heading, text)
 	}
-	found("neither file nor folder where Claude writes on this computer", r.Plain)
 	found("dangerous to others on this computer", r.Odd)
 	section("too large to look at all of it", sanitized(r.Partial))
 	if strings.Count(out.String(), "\n") == 1 {

@@ -49,7 +49,7 @@ func TestMain(m *testing.M) {
 }
 
 // TestScript runs the finished program, with a stand-in for Lima. Each script begins in the repository $WORK/my-proj, whose
-// template is to be called $T and the folder of its conversations $CONVERSATIONS. The instances lie in $VMS, the traces of
+// template is to be called $T and the folder of its conversations $CONVERSATIONS; ours with them is $TALKS. The instances lie in $VMS, the traces of
 // the stand-in in $FAKE_DIR. A base layer is there, and a release of Claude Code in the cache. $REGISTRY is a
 // stand-in for npm's.
 func TestScript(t *testing.T) {
@@ -182,7 +182,8 @@ func (w world) setup(e *testscript.Env) error {
 		}
 	}
 	e.Vars = append(e.Vars, w.env(e.WorkDir, state)...)
-	e.Vars = append(e.Vars, "T="+(&project.Project{Main: e.Cd}).TemplateName(), "CONVERSATIONS="+claude.ConversationDir(e.Cd))
+	e.Vars = append(e.Vars, "T="+(&project.Project{Main: e.Cd}).TemplateName(), "CONVERSATIONS="+claude.ConversationDir(e.Cd),
+		"TALKS="+state+"/conversations/"+strings.TrimPrefix((&project.Project{Main: e.Cd}).TemplateName(), "tpl_"))
 	return os.CopyFS(filepath.Join(e.Cd, ".git"), os.DirFS(w.git))
 }
 

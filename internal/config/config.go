@@ -130,6 +130,8 @@ type Claude struct {
 	Version string
 	Source  string
 	Share   []Item // parts of ~/.claude
+	// Conversations says what becomes of those of sessions: filtered, own or none.
+	Conversations string
 }
 
 // Update says what is done about newer versions of this program.

@@ -86,7 +86,7 @@ func TestDefaults(t *testing.T) {
 	got.origins = nil
 	want := Config{
 		VM:      VM{Disk: 20, Memory: 8, Image: "template:debian-13", Accel: "auto", MountType: "auto", Proxy: "host"},
-		Claude:  Claude{Version: "latest", Source: "auto"},
+		Claude:  Claude{Version: "latest", Source: "auto", Conversations: "filtered"},
 		Update:  Update{Check: true},
 		Standby: Standby{Count: 1, TTL: 30 * time.Minute},
 		Guard:   Guard{Git: "restore"},

@@ -47,6 +47,7 @@ func (c *Config) keys() []key {
 		{path: "defaults.claude_args", unset: skipPermissions, value: list{p: &c.Defaults.ClaudeArgs, format: anyText(), replaces: true}, doc: "Arguments for Claude after your own; `" + skipPermissions + "` precedes them unless the list is empty."},
 		{path: "claude.version", def: "latest", value: text(&c.Claude.Version, claudeVersion()), doc: "Version of Claude Code to install."},
 		{path: "claude.source", def: "auto", value: text(&c.Claude.Source, oneOf("auto", "release", "npm")), doc: "Where Claude Code comes from: Anthropic's release channel or the npm registry this host is set up for; `auto` tries them in that order."},
+		{path: "claude.conversations", def: "filtered", value: text(&c.Claude.Conversations, oneOf("filtered", "own", "none")), doc: "What becomes of Claude's conversations, its memory and its checkpoints. `filtered`: sessions and Claude on this computer have the same; what comes out of a VM goes through a filter. `own`: sessions share theirs among themselves. `none`: nothing is kept."},
 		{path: "claude.share", unset: "nothing", value: list{p: &c.Claude.Share, format: oneOf("settings", "memory", "skills", "agents", "commands", "plugins"), replaces: true}, doc: "What each session gets a copy of from your own ~/.claude."},
 		{path: "update.check", def: "true", value: boolean(&c.Update.Check), doc: "Whether to look for a newer claude-vm once a day, while a session runs on a terminal."},
 		{path: "mounts", value: tables[Mount, *Mount]{&c.Mounts}, doc: "A host directory that every session sees."},

@@ -86,6 +86,7 @@ claude_args = [] # ~/proj/.claude-vm.toml:4:10
 [claude]
 version = "latest" # default
 source = "auto" # default
+conversations = "filtered" # default
 # share is not set: nothing
 
 [update]

@@ -138,6 +138,10 @@ func (r *Review) setting(s config.Setting, theirs bool) {
 		if theirs && s.Value != "restore" {
 			r.ask(s.Origin, "guard.git = %q: what a session leaves in git's data is not taken out", s.Value)
 		}
+	case "claude.conversations":
+		if theirs {
+			r.ask(s.Origin, "claude.conversations = %q: that sessions and Claude on this computer know more of each other than you have set", s.Value)
+		}
 	case "vm.proxy":
 		if theirs && s.Value != "none" {
 			r.ask(s.Origin, "the proxies of your environment (vm.proxy)")
@@ -175,6 +179,9 @@ func covered(granted []config.Setting, s config.Setting) bool {
 			return g.Field("location")[0] == s.Field("location")[0] && (g.Field("writable")[0] == "true" || s.Field("writable")[0] == "false")
 		case "guard.git":
 			return g.Value == s.Value || g.Value == "off"
+		case "claude.conversations":
+			order := []string{"none", "own", "filtered"} // each has more come and go than the one before it
+			return slices.Index(order, s.Value) <= slices.Index(order, g.Value)
 		}
 		return describe(g) == describe(s)
 	})

@@ -113,6 +113,13 @@ func TestExamine(t *testing.T) {
 		{name: "less guard", project: `guard.git = "warn"`, global: `guard.git = "restore"`, want: []string{`guard.git = "warn"`}},
 		{name: "more guard", project: `guard.git = "warn"`, global: `guard.git = "off"`},
 		{name: "restoring", project: `guard.git = "restore"`},
+		{name: "no conversations", project: `claude.conversations = "none"`},
+		{name: "conversations of its own", project: `claude.conversations = "own"`},
+		{name: "the usual conversations", project: `claude.conversations = "filtered"`},
+		{name: "more conversations", project: `claude.conversations = "filtered"`, global: `claude.conversations = "own"`, want: []string{
+			`claude.conversations = "filtered": that sessions and Claude on this computer know more of each other than you have set`}},
+		{name: "conversations kept", project: `claude.conversations = "own"`, global: `claude.conversations = "none"`, want: []string{
+			`claude.conversations = "own": that sessions and Claude on this computer know more of each other than you have set`}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -182,7 +189,7 @@ func TestPlacesOfPrograms(t *testing.T) {
 // TestEveryKeyIsDecidedOn fails when a key is new, until somebody has said whether a project may set it without a question.
 func TestEveryKeyIsDecidedOn(t *testing.T) {
 	t.Parallel()
-	asks := []string{"vm.image", "vm.mount_type", "vm.proxy", "vm.ca_certificates", "network.allow", "claude.share", "tools.gpg", "setup.scripts", "setup.mounts", "runtime.scripts", "mounts", "ports", "guard.git", "update.check", "phase.setup", "phase.runtime"}
+	asks := []string{"vm.image", "vm.mount_type", "vm.proxy", "vm.ca_certificates", "network.allow", "claude.conversations", "claude.share", "tools.gpg", "setup.scripts", "setup.mounts", "runtime.scripts", "mounts", "ports", "guard.git", "update.check", "phase.setup", "phase.runtime"}
 	for _, key := range config.Keys() {
 		if inside(key) == slices.Contains(asks, key) {
 			t.Errorf("%s: inside says %v; what it does to the host has to be decided, here and there", key, inside(key))

@@ -53,6 +53,12 @@ export PATH="$HOME/.local/bin:$PATH:/usr/sbin:/sbin"
 export LANG="${LANG:-C.UTF-8}"
 EOF
 
+# Claude keeps its checkpoints and the prompts of the past beside its conversations, and only the folder of these is shared.
+home=$(getent passwd "$SUDO_USER" | cut -d: -f6)
+install -d -o "$SUDO_USER" -g "$(id -gn "$SUDO_USER")" -m 700 "$home/.claude" "$home/.claude/projects" "$home/.claude/projects/.file-history"
+ln -sfn projects/.file-history "$home/.claude/file-history"
+ln -sfn projects/.history.jsonl "$home/.claude/history.jsonl"
+
 # sudo forgets what the network is reached with, and apt would go without it.
 cat >/etc/sudoers.d/80-claude-vm <<'EOF'
 Defaults env_keep += "http_proxy https_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY"
