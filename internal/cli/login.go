@@ -35,9 +35,9 @@ func (a *app) loginCommand() *cobra.Command {
 Claude's own login runs in a VM that sees no project, and that no project has
 added anything to: open the address that it shows, and paste the code. It needs
 no template. The base that all templates share is built first if it is not there
-and you agree. The login that this or any other session ends with is kept on this
-machine, in a file that only you can read, and given to every session, unless
-the environment logs Claude in.`,
+and you agree. The login that this or any other session ends with is kept on
+this machine, in a file that only you can read, and given to every session,
+unless the environment logs Claude in.`,
 		Example: `  claude-vm login                with a Claude subscription
   claude-vm login -- --console   with the Anthropic Console, paid by use
   claude-vm login --from-host    take over the login of Claude on this machine
@@ -70,7 +70,8 @@ the environment logs Claude in.`,
 	return cmd
 }
 
-// login opens a session for Claude's own login. It sees nothing of the project, and no project has had a hand in its VM.
+// login opens a session for Claude's own login. It sees nothing of the project, and no project has
+// had a hand in its VM.
 func (a *app) login(ctx context.Context, args []string) error {
 	if !isTerminal(a.Stdin) || !isTerminal(a.Stdout) {
 		return errNoScreen
@@ -114,8 +115,11 @@ func (a *app) login(ctx context.Context, args []string) error {
 	return a.saidKept(keeper.store, keeper.held)
 }
 
-// loginSpec says what a session for a login is: a command on the user's terminal, and nothing shared.
-func (a *app) loginSpec(p *project.Project, cfg *config.Config, command []string) (spec session.Spec, named []string, err error) {
+// loginSpec says what a session for a login is: a command on the user's terminal, and nothing
+// shared.
+func (a *app) loginSpec(
+	p *project.Project, cfg *config.Config, command []string,
+) (spec session.Spec, named []string, err error) {
 	env, named, err := a.guestEnv(p, cfg)
 	if err != nil {
 		return spec, nil, err
@@ -132,7 +136,8 @@ func (a *app) loginSpec(p *project.Project, cfg *config.Config, command []string
 	}, named, err
 }
 
-// bareLayer returns the layer that has Claude Code and nothing of any project. Without one it builds it, if the user wants that.
+// bareLayer returns the layer that has Claude Code and nothing of any project. Without one it
+// builds it, if the user wants that.
 func (a *app) bareLayer(ctx context.Context, store template.Store, p *project.Project, cfg *config.Config) (string, error) {
 	asked, err := a.review(p, cfg)
 	if err != nil {
@@ -147,7 +152,8 @@ func (a *app) bareLayer(ctx context.Context, store template.Store, p *project.Pr
 		return found.Name, err
 	}
 	if !a.flags.autoSetup {
-		yes, err := a.ui.Confirm(ctx, "The base that all templates share, which the login runs in, is not there yet. Build it now?", true)
+		const question = "The base that all templates share, which the login runs in, is not there yet. Build it now?"
+		yes, err := a.ui.Confirm(ctx, question, true)
 		if err != nil {
 			return "", err
 		}

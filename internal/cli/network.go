@@ -23,7 +23,8 @@ func (a *app) proxies(cfg *config.Config) []string {
 	return network.Proxies(a.Env)
 }
 
-// sayProxies tells that the proxies which a guest is given may be a way around its wall, unless that has been said of these.
+// sayProxies tells that the proxies which a guest is given may be a way around its wall, unless
+// that has been said of these.
 func (a *app) sayProxies(cfg *config.Config) {
 	ways := network.Ways(a.proxies(cfg))
 	file := filepath.Join(string(a.state()), "state", "proxies.json")
@@ -31,8 +32,8 @@ func (a *app) sayProxies(cfg *config.Config) {
 	if _ = state.ReadJSON(file, &said); len(ways) == 0 || slices.Equal(said, ways) {
 		return
 	}
-	a.ui.Warn("the VM is given the proxy of your environment, and reaches what that one connects it to, this computer's network included: %s",
-		strings.Join(ways, ", "))
+	a.ui.Warn("the VM is given the proxy of your environment, and reaches what that one connects it to, "+
+		"this computer's network included: %s", strings.Join(ways, ", "))
 	a.ui.Hint(`vm.proxy = "none" gives it none`)
 	_ = state.WriteJSON(file, ways)
 }

@@ -57,7 +57,8 @@ func (e *askedError) Error() string {
 // lookUpTime is how long all the names that a project asks for may take to be looked up.
 const lookUpTime = 3 * time.Second
 
-// lookUp finds out what the names mean that are asked for. What a name means later its owner decides.
+// lookUp finds out what the names mean that are asked for. What a name means later its owner
+// decides.
 func (e *askedError) lookUp(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, lookUpTime)
 	defer cancel()

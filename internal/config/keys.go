@@ -33,7 +33,7 @@ func (c *Config) keys() []key {
 		{path: "vm.proxy", def: "host", value: text(&c.VM.Proxy, oneOf("host", "none")), doc: "Which proxies the guest uses: those of the host's environment, or none."},
 		{path: "vm.ca_certificates", value: list{p: &c.VM.CACertificates, format: hostPath()}, doc: "PEM files of certificate authorities that the guest trusts besides the usual ones."},
 	}
-	keys = append(keys, key{path: "network.allow", value: list{p: &c.Network.Allow, format: reachable()}, doc: "What a guest reaches of this computer and its local network: `localhost:PORT`, an address, a network or a name, each with or without a port; `*` is everything. The internet needs no word."})
+	keys = append(keys, key{path: "network.allow", value: list{p: &c.Network.Allow, format: reachable()}, doc: "What a guest reaches of this computer and its local network: `localhost:PORT`, an address, a network or a name, each with or without a port; `*` is everything. A network or a name never means this computer itself. The internet needs no word."})
 	for _, t := range c.Tools.all() {
 		keys = append(keys,
 			key{path: "tools." + t.name, def: "false", value: boolean(&t.Enabled), doc: t.doc},

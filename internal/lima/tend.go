@@ -18,7 +18,8 @@ import (
 const (
 	// tend is how often an instance is looked after.
 	tend = time.Second
-	// maxConsole is how many bytes of a console, or of what Lima says of a guest, are kept on the disk.
+	// maxConsole is how many bytes of a console, or of what Lima says of a guest, are kept on the
+	// disk.
 	maxConsole = 16 << 20
 	// room is how many bytes must be free on the host's disk for a VM to go on that stands still for want of them.
 	room = 64 << 20
@@ -62,7 +63,8 @@ func (c *Client) trimLogs(name string) {
 		if err != nil {
 			continue
 		}
-		// Whoever writes goes on where it was, unless it appends. What counts is what the file takes of the disk, in blocks of 512 bytes.
+		// Whoever writes goes on where it was, unless it appends. What counts is what the file
+		// takes of the disk, in blocks of 512 bytes.
 		if taken, ok := info.Sys().(*syscall.Stat_t); ok && taken.Blocks*512 > maxConsole {
 			_ = os.Truncate(path, 0)
 		}

@@ -71,8 +71,8 @@ func fromGuest(proxy string) string {
 	return proxy[:begin] + wall.HostAddress + proxy[min(begin+len(host), len(proxy)):]
 }
 
-// parts returns where in the address of a proxy its host begins, the host, and the port with its colon. It may lack the scheme,
-// as curl allows.
+// parts returns where in the address of a proxy its host begins, the host, and the port with its
+// colon. It may lack the scheme, as curl allows.
 func parts(proxy string) (begin int, host, port string) {
 	end := len(proxy)
 	if i := strings.Index(proxy, "://"); i >= 0 {
@@ -90,8 +90,9 @@ func parts(proxy string) (begin int, host, port string) {
 	return begin, host, proxy[min(begin+len(host), end):end]
 }
 
-// Ways returns those of some variables' proxies, as host and port, that may be no mere way to the internet: a proxy makes
-// connections from where it stands, so that one on the host or in its network leads there. What a name means is not known.
+// Ways returns those of some variables' proxies, as host and port, that may be no mere way to the
+// internet: a proxy makes connections from where it stands, so that one on the host or in its
+// network leads there. What a name means is not known.
 func Ways(proxies []string) (ways []string) {
 	for _, variable := range proxies {
 		name, value, _ := strings.Cut(variable, "=")

@@ -165,7 +165,8 @@ func TestRegistries(t *testing.T) {
 	}
 }
 
-// A proxy on the internet leads to the internet. Of any other one it is said that it may lead elsewhere, and no password.
+// A proxy on the internet leads to the internet. Of any other one it is said that it may lead
+// elsewhere, and no password.
 func TestWays(t *testing.T) {
 	t.Parallel()
 	for proxy, want := range map[string]string{

@@ -82,8 +82,8 @@ func (b *Builder) baseLayer(spec Spec, images []lima.Image) (layer, error) {
 	}, err
 }
 
-// FindBase returns the newest layer with Claude Code, and nothing else, on the base that a template of spec would stand on: nothing
-// in it is of any project. There is none: ErrNone.
+// FindBase returns the newest layer with Claude Code, and nothing else, on the base that a template
+// of spec would stand on: nothing in it is of any project. There is none: ErrNone.
 func (b *Builder) FindBase(ctx context.Context, spec Spec) (Entry, error) {
 	images, err := b.Lima.Images(ctx, spec.Image)
 	if err != nil {
@@ -103,8 +103,8 @@ func (b *Builder) FindBase(ctx context.Context, spec Spec) (Entry, error) {
 	layers, err := b.List(Layer)
 	newest := Entry{base.name(), record}
 	for _, l := range layers {
-		bare := len(l.Tools) == 0 && len(l.Disks) > 1 && l.Disks[len(l.Disks)-2] == record.own() && len(record.Disks) == len(l.Disks)-1
-		if !bare || !l.Created.After(newest.Created) {
+		next := len(l.Disks) == len(record.Disks)+1 && slices.Equal(l.Disks[:len(record.Disks)], record.Disks)
+		if !next || len(l.Tools) > 0 || !l.Created.After(newest.Created) {
 			continue
 		}
 		if _, err := b.usable(l.Name); err == nil {
@@ -114,7 +114,8 @@ func (b *Builder) FindBase(ctx context.Context, spec Spec) (Entry, error) {
 	return newest, err
 }
 
-// BuildBase returns the layer with the base and a release of Claude Code, and builds what of it is not there.
+// BuildBase returns the layer with the base and a release of Claude Code, and builds what of it is
+// not there.
 func (b *Builder) BuildBase(ctx context.Context, spec Spec) (Entry, error) {
 	disks, err := b.State.Lock(ctx, disksLock, state.Shared)
 	if err != nil {
@@ -129,9 +130,10 @@ func (b *Builder) BuildBase(ctx context.Context, spec Spec) (Entry, error) {
 	return b.layers(ctx, spec, images)
 }
 
-// layers returns the layer that a template is a copy of. Below it lie, from the bottom: the base, with the release of
-// Claude Code that was current when it was built; the tools; the release that is wanted, if it is another one. So a new
-// release costs one short layer, and the tools are built once for all projects that want the same ones.
+// layers returns the layer that a template is a copy of. Below it lie, from the bottom: the base,
+// with the release of Claude Code that was current when it was built; the tools; the release that
+// is wanted, if it is another one. So a new release costs one short layer, and the tools are built
+// once for all projects that want the same ones.
 func (b *Builder) layers(ctx context.Context, spec Spec, images []lima.Image) (Entry, error) {
 	began := time.Now()
 	base, err := b.baseLayer(spec, images)

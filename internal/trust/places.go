@@ -13,8 +13,9 @@ import (
 	"unicode/utf8"
 )
 
-// kept are the places in a home folder that hold credentials, or what programs of the host run or read as their settings. Of those
-// whose names begin with a dot only the best known are here, so that a message names them first.
+// kept are the places in a home folder that hold credentials, or what programs of the host run or
+// read as their settings. Of those whose names begin with a dot only the best known are here, so
+// that a message names them first.
 var kept = []string{".ssh", ".gnupg", "bin", "go/bin", "snap", "Library", "Applications"}
 
 // free are the exceptions: what programs can make anew.
@@ -23,8 +24,9 @@ var free = []string{".cache", "Library/Caches"}
 // systems are folders of the system in which nothing is meant for a guest.
 var systems = []string{"/etc", "/proc", "/sys", "/dev", "/run", "/var/run", "/boot"}
 
-// places returns what is never handed to a project's files. In a home folder a name that begins with a dot is a program's own: its
-// settings, its credentials, what it runs. No list could name them all.
+// places returns what is never handed to a project's files. In a home folder a name that begins
+// with a dot is a program's own: its settings, its credentials, what it runs. No list could name
+// them all.
 func (r *Review) places() ([]string, error) {
 	places := append([]string{r.place.State}, systems...)
 	entries, err := os.ReadDir(r.place.Home)

@@ -148,8 +148,8 @@ func TestExamine(t *testing.T) {
 	}
 }
 
-// What programs keep in a home folder no project is handed, be it known to anybody or not, itself, in it, around it or by a link;
-// other folders it may ask for.
+// What programs keep in a home folder no project is handed, be it known to anybody or not, itself,
+// in it, around it or by a link; other folders it may ask for.
 func TestPlacesOfPrograms(t *testing.T) {
 	t.Parallel()
 	for name, refused := range map[string]bool{

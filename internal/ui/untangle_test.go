@@ -49,7 +49,8 @@ func TestUntangle(t *testing.T) {
 		if shown.String() != text || !other && (now.X != cursor.X || now.Y != cursor.Y) {
 			t.Fatalf("%q at %+v has become %q at %+v", text, cursor, shown.String(), shown.Cursor())
 		}
-		const on = vt10x.ModeMouseMask | vt10x.ModeFocus | vt10x.ModeAppCursor | vt10x.ModeAppKeypad | vt10x.ModeAltScreen | vt10x.ModeInsert | vt10x.ModeReverse | vt10x.ModeHide
+		const on = vt10x.ModeMouseMask | vt10x.ModeFocus | vt10x.ModeAppCursor | vt10x.ModeAppKeypad | vt10x.ModeAltScreen |
+			vt10x.ModeInsert | vt10x.ModeReverse | vt10x.ModeHide
 		if left := shown.Mode() & on; left != 0 || shown.Mode()&vt10x.ModeWrap == 0 {
 			t.Fatalf("modes %b are on", left)
 		}
@@ -61,7 +62,8 @@ func TestUntangle(t *testing.T) {
 	}
 }
 
-// What is answered before our own question is answered reaches nobody, and what is typed afterwards is there.
+// What is answered before our own question is answered reaches nobody, and what is typed afterwards
+// is there.
 func TestDrain(t *testing.T) {
 	t.Parallel()
 	ours, terminal, err := pty.Open()

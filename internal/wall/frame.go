@@ -175,8 +175,9 @@ func (g *gate) lookAround() {
 	}
 }
 
-// allowed says whether a rule lets a packet through. What leads to the host, or to what trusts it, is opened by a rule for that
-// address alone: a network is named for what else is in it, and what a name means its owner says.
+// allowed says whether a rule lets a packet through. What leads to the host, or to what trusts it,
+// is opened by a rule for that address alone: a network is named for what else is in it, and what a
+// name means its owner says.
 func (g *gate) allowed(p packet) bool {
 	g.lookAround()
 	guarded := lead(p.dst, g.guarded, g.own)

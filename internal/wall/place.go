@@ -123,7 +123,8 @@ func lead(addr netip.Addr, to ...[]netip.Prefix) bool {
 	return false
 }
 
-// Internet says whether an address is on the internet, as far as that can be told without knowing where the host is.
+// Internet says whether an address is on the internet, as far as that can be told without knowing
+// where the host is.
 func Internet(addr netip.Addr) bool {
 	return global(addr) && !lead(addr, special(), guarded())
 }

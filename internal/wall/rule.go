@@ -71,7 +71,8 @@ func ParseRule(text string) (Rule, error) {
 	return Rule{Name: strings.ToLower(where), Port: port}, nil
 }
 
-// oneForm returns the one form of addresses that can be written in several: IPv4 in the shape of IPv6, and the host's loopback.
+// oneForm returns the one form of addresses that can be written in several: IPv4 in the shape of
+// IPv6, and the host's loopback.
 func oneForm(prefix netip.Prefix) netip.Prefix {
 	if addr := prefix.Addr(); addr.Is4In6() && prefix.Bits() >= 96 {
 		prefix = netip.PrefixFrom(addr.Unmap(), prefix.Bits()-96)

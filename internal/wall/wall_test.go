@@ -295,8 +295,9 @@ func wrapped(addr netip.Addr) []netip.Addr {
 	}
 }
 
-// TestGuardedPlaces holds for any rule, for every address that leads to the host or to what trusts it, and for every form of it:
-// nothing but a rule for that one address opens it, and for the loopback nothing but localhost.
+// TestGuardedPlaces holds for any rule, for every address that leads to the host or to what trusts
+// it, and for every form of it: nothing but a rule for that one address opens it, and for the
+// loopback nothing but localhost.
 func TestGuardedPlaces(t *testing.T) {
 	t.Parallel()
 	here := netip.MustParsePrefix("203.0.113.7/24")
@@ -358,7 +359,8 @@ func within4(text string) *rapid.Generator[netip.Addr] {
 	})
 }
 
-// Closed without a rule is whatever the internet does not know, in each of its forms, and open is the rest.
+// Closed without a rule is whatever the internet does not know, in each of its forms, and open is
+// the rest.
 func TestSpecialPlaces(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{
