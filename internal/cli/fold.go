@@ -36,8 +36,9 @@ type cluster struct {
 	files  []guard.Change
 }
 
-// foldChanges makes lines of changes, the most dangerous in front and what was there before in front of what is new. However many
-// files somebody makes, those of one kind share a line, so that they push nothing else out of sight.
+// foldChanges makes lines of changes, the most dangerous in front and what was there before in
+// front of what is new. However many files somebody makes, those of one kind share a line, so that
+// they push nothing else out of sight.
 func foldChanges(changes []guard.Change, alike int) (lines []told) {
 	type key struct {
 		when, kind string
@@ -46,7 +47,7 @@ func foldChanges(changes []guard.Change, alike int) (lines []told) {
 	groups := map[key][]cluster{}
 	var order []key
 	for _, c := range clusters(changes) {
-		k := key{c.files[0].When, c.files[0].Kind, !slices.ContainsFunc(c.files, func(f guard.Change) bool { return !isNew(f) })}
+		k := key{c.files[0].When, c.files[0].Kind, c.isNew()}
 		if groups[k] == nil {
 			order = append(order, k)
 		}
@@ -80,7 +81,8 @@ func clusters(changes []guard.Change) (all []cluster) {
 	return all
 }
 
-// toolFolder returns the folder of a change that belongs to a tool: one with a dot in front, or one that is why the file counts.
+// toolFolder returns the folder of a change that belongs to a tool: one with a dot in front, or
+// one that is why the file counts.
 func toolFolder(c guard.Change) string {
 	pattern, isFolder := strings.CutSuffix(c.Kind, "/")
 	for i, r := range c.Path {
@@ -96,7 +98,12 @@ func toolFolder(c guard.Change) string {
 	return ""
 }
 
-func isNew(c guard.Change) bool { return c.What == guard.Added || c.What == guard.Program }
+// isNew says whether nothing of it was there before.
+func (c cluster) isNew() bool {
+	return !slices.ContainsFunc(c.files, func(f guard.Change) bool {
+		return f.What != guard.Added && f.What != guard.Program
+	})
+}
 
 // lines are those of one cluster.
 func (c cluster) lines(alike int) (lines []told) {
@@ -130,7 +137,8 @@ func together(group []cluster, added bool) told {
 		line.text = fmt.Sprintf("%d %sfiles in %d folders: %s", len(files), state, len(group), names)
 		return line
 	}
-	line.text = fmt.Sprintf("%d %s%s: %s", len(files), state, kind, someNames(files, func(f guard.Change) string { return sayChange(f, f.Path) }))
+	names := someNames(files, func(f guard.Change) string { return sayChange(f, f.Path) })
+	line.text = fmt.Sprintf("%d %s%s: %s", len(files), state, kind, names)
 	return line
 }
 
@@ -146,7 +154,8 @@ func someNames[T any](all []T, name func(T) string) string {
 	return strings.Join(names, ", ")
 }
 
-// sayChange says what became of a file, where that is not what one expects: that it was changed or is new.
+// sayChange says what became of a file, where that is not what one expects: that it was changed or
+// is new.
 func sayChange(c guard.Change, name string) string {
 	switch {
 	case c.Many > 0:
@@ -165,24 +174,29 @@ func sayPath(name string) string {
 	return ui.Sanitize(name)
 }
 
-// sayKind is what files have in common: their name if it is the same, with its capitals, and the kind otherwise.
+// sayKind is what files have in common: their name if it is the same, with its capitals, and the
+// kind otherwise.
 func sayKind(files []guard.Change) string {
 	kind := files[0].Kind
 	base := path.Base(files[0].Path)
-	if strings.EqualFold(base, kind) && !slices.ContainsFunc(files, func(f guard.Change) bool { return path.Base(f.Path) != base }) {
+	another := func(f guard.Change) bool { return path.Base(f.Path) != base }
+	if strings.EqualFold(base, kind) && !slices.ContainsFunc(files, another) {
 		return base
 	}
 	return kind
 }
 
-// chooseLines returns the lines of changes that have room, and the others. Each danger keeps some lines, however much there is of a
-// greater one.
+// chooseLines returns the lines of changes that have room, and the others. Each danger keeps some
+// lines, however much there is of a greater one.
 func chooseLines(lines []told, most int) (shown, rest []told) {
 	reserved := map[string]int{}
 	for _, line := range lines {
 		reserved[line.when]++
 	}
-	reserved = map[string]int{guard.OnCommand: min(3, reserved[guard.OnCommand]), guard.Perhaps: min(1, reserved[guard.Perhaps])}
+	reserved = map[string]int{
+		guard.OnCommand: min(3, reserved[guard.OnCommand]),
+		guard.Perhaps:   min(1, reserved[guard.Perhaps]),
+	}
 	free := most - reserved[guard.OnCommand] - reserved[guard.Perhaps]
 	for _, line := range lines {
 		switch {
@@ -199,7 +213,8 @@ func chooseLines(lines []told, most int) (shown, rest []told) {
 	return shown, rest
 }
 
-// sayRest names what has no line of its own: every kind of the greatest danger, and some of the others.
+// sayRest names what has no line of its own: every kind of the greatest danger, and some of the
+// others.
 func sayRest(rest []told) string {
 	count, others := 0, 0
 	var kinds []string
@@ -221,7 +236,8 @@ func sayRest(rest []told) string {
 	return fmt.Sprintf("and %d more: %s", count, strings.Join(kinds, ", "))
 }
 
-// toldChanges makes a message's lines of what a session changed. Each is in it, by its name or by its kind, however many there are.
+// toldChanges makes a message's lines of what a session changed. Each is in it, by its name or by
+// its kind, however many there are.
 func toldChanges(changes []guard.Change, most int, all string) (text lines) {
 	found := foldChanges(changes, fewAlike)
 	if len(found) > most {

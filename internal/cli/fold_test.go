@@ -25,7 +25,9 @@ func change(when, kind, what, name string) guard.Change {
 // drawChanges draws what a session may have changed, in the order in which guard reports it.
 func drawChanges(t *rapid.T) []guard.Change {
 	kinds := map[string][]string{
-		guard.AtOnce:    {".envrc", ".vscode/", ".idea/", "*.code-workspace", "run by git", "claude*.md", ".zed/", "mise.toml", ".mcp.json"},
+		guard.AtOnce: {
+			".envrc", ".vscode/", ".idea/", "*.code-workspace", "run by git", "claude*.md", ".zed/", "mise.toml", ".mcp.json",
+		},
 		guard.OnCommand: {"makefile", "package.json", "gradle/", "*.gradle*", ".husky/"},
 		guard.Perhaps:   {"dot-files", "programs", "*rc"},
 	}
@@ -33,8 +35,11 @@ func drawChanges(t *rapid.T) []guard.Change {
 	for i := range rapid.OneOf(rapid.IntRange(0, 12), rapid.IntRange(0, 400)).Draw(t, "changes") {
 		when := rapid.SampledFrom([]string{guard.AtOnce, guard.AtOnce, guard.OnCommand, guard.Perhaps}).Draw(t, "when")
 		kind := rapid.SampledFrom(kinds[when]).Draw(t, "kind")
-		what := rapid.SampledFrom([]string{guard.Added, guard.Added, guard.Added, guard.Changed, guard.Removed, guard.Runnable, guard.Program}).Draw(t, "what")
-		folder := rapid.SampledFrom([]string{"", "", "a/", "a/b/", ".x/", ".y/z/", strings.Repeat("long/", 100)}).Draw(t, "folder")
+		what := rapid.SampledFrom([]string{
+			guard.Added, guard.Added, guard.Added, guard.Changed, guard.Removed, guard.Runnable, guard.Program,
+		}).Draw(t, "what")
+		folders := []string{"", "", "a/", "a/b/", ".x/", ".y/z/", strings.Repeat("long/", 100)}
+		folder := rapid.SampledFrom(folders).Draw(t, "folder")
 		name := fmt.Sprint(folder, strings.ReplaceAll(kind, "*", "x"), i)
 		if strings.HasSuffix(kind, "/") {
 			name = fmt.Sprint(folder, kind, i)
@@ -42,14 +47,16 @@ func drawChanges(t *rapid.T) []guard.Change {
 		all = append(all, change(when, kind, what, name))
 	}
 	danger := []string{guard.AtOnce, guard.OnCommand, guard.Perhaps}
-	slices.SortStableFunc(all, func(a, b guard.Change) int { return slices.Index(danger, a.When) - slices.Index(danger, b.When) })
+	slices.SortStableFunc(all, func(a, b guard.Change) int {
+		return slices.Index(danger, a.When) - slices.Index(danger, b.When)
+	})
 	return all
 }
 
 var counted = regexp.MustCompile(`^(?:and )?(\d+) |/ \((\d+) files\)`)
 
-// However much a session changed: the message has its bounds, names each kind of the greatest danger, keeps room for each danger, and
-// counts all of it.
+// However much a session changed: the message has its bounds, names each kind of the greatest
+// danger, keeps room for each danger, and counts all of it.
 func TestTheMessageAboutChangesHidesNothing(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -81,7 +88,8 @@ func TestTheMessageAboutChangesHidesNothing(t *testing.T) {
 			if strings.HasPrefix(c.Path, ".x/") || strings.HasPrefix(c.Path, ".y/") {
 				continue // they are told with their folder
 			}
-			if c.When == guard.AtOnce && !strings.Contains(strings.ToLower(whole), strings.Split(mark, "*")[0]) && !strings.Contains(whole, "long/") {
+			named := strings.Contains(strings.ToLower(whole), strings.Split(mark, "*")[0])
+			if c.When == guard.AtOnce && !named && !strings.Contains(whole, "long/") {
 				t.Errorf("nothing of the kind %s is named:\n%s", c.Kind, whole)
 			}
 		}
@@ -102,11 +110,13 @@ func TestTheMessageAboutChangesHidesNothing(t *testing.T) {
 	})
 }
 
-// Decoys of any known kind push out nothing of another one, and those that are new nothing that was there before.
+// Decoys of any known kind push out nothing of another one, and those that are new nothing that
+// was there before.
 func TestDecoys(t *testing.T) {
 	t.Parallel()
 	precious := []guard.Change{
-		change(guard.AtOnce, ".envrc", guard.Changed, ".envrc"), change(guard.AtOnce, ".vscode/", guard.Added, ".vscode/tasks.json"),
+		change(guard.AtOnce, ".envrc", guard.Changed, ".envrc"),
+		change(guard.AtOnce, ".vscode/", guard.Added, ".vscode/tasks.json"),
 		change(guard.OnCommand, "makefile", guard.Added, "Makefile"),
 	}
 	rapid.Check(t, func(t *rapid.T) {
@@ -146,7 +156,7 @@ func TestOrdinaryMessages(t *testing.T) {
 		want    lines
 	}{
 		"nothing":  {nil, nil},
-		"one file": {[]guard.Change{change(guard.OnCommand, "package.json", guard.Changed, "package.json")}, lines{"package.json"}},
+		"one file": {many(1, guard.OnCommand, "package.json", guard.Changed, "%d/package.json"), lines{"0/package.json"}},
 		"two of a kind": {
 			many(2, guard.OnCommand, "package.json", guard.Changed, "p%d/package.json"),
 			lines{"p0/package.json", "p1/package.json"},
@@ -160,10 +170,19 @@ func TestOrdinaryMessages(t *testing.T) {
 				"node_modules/ (300 new or changed programs)", hint,
 			},
 		},
-		"a folder": {many(3, guard.AtOnce, ".vscode/", guard.Added, ".vscode/%d.json"), lines{".vscode/ (3 files): 0.json, 1.json, 2.json"}},
-		"folders":  {many(3, guard.AtOnce, ".vscode/", guard.Changed, "%d/.vscode/x.json"), lines{"3 files in 3 folders: 0/.vscode/, 1/.vscode/, 2/.vscode/", hint}},
+		"a folder": {
+			many(3, guard.AtOnce, ".vscode/", guard.Added, ".vscode/%d.json"),
+			lines{".vscode/ (3 files): 0.json, 1.json, 2.json"},
+		},
+		"folders": {
+			many(3, guard.AtOnce, ".vscode/", guard.Changed, "%d/.vscode/x.json"),
+			lines{"3 files in 3 folders: 0/.vscode/, 1/.vscode/, 2/.vscode/", hint},
+		},
 		"what became of them": {
-			[]guard.Change{change(guard.OnCommand, ".npmrc", guard.Removed, ".npmrc"), change(guard.AtOnce, "x", guard.Runnable, ".githooks/pre-commit")},
+			[]guard.Change{
+				change(guard.OnCommand, ".npmrc", guard.Removed, ".npmrc"),
+				change(guard.AtOnce, "x", guard.Runnable, ".githooks/pre-commit"),
+			},
 			lines{".npmrc (removed)", ".githooks/pre-commit (made a program)"},
 		},
 	} {

@@ -79,9 +79,12 @@ func TestDocumentedJSON(t *testing.T) {
 		"list":        fields("", reflect.TypeFor[[]templateRow]()),
 		"ps":          fields("", reflect.TypeFor[[]sessionRow]()),
 		"info":        fields("", reflect.TypeFor[facts]()),
+		"changes":     fields("", reflect.TypeFor[reportFacts]()),
 		"doctor":      fields("", reflect.TypeFor[[]finding]()),
 		"version":     fields("", reflect.TypeFor[versionFacts]()),
 		"config show": {"origins object"},
+
+		"changes --list": fields("", reflect.TypeFor[[]reportRow]()),
 	}
 	for _, lists := range []map[string][]string{documented, printed} {
 		for _, list := range lists {

@@ -45,9 +45,11 @@ last. Without any of these it is the last one of the project you are in.`,
 			if all {
 				rows := []reportRow{}
 				for _, r := range reports {
-					rows = append(rows, reportRow{r.Session, r.Root, r.Begun, r.Ended, len(r.Findings) + len(r.Files) + len(r.Odd)})
+					count := len(r.Findings) + len(r.Files) + len(r.Odd)
+					rows = append(rows, reportRow{r.Session, r.Root, r.Begun, r.Ended, count})
 				}
-				return printRows(a, asJSON, "Nothing is kept of any session\n", []string{"SESSION", "FOLDER", "BEGUN", "ENDED", "CHANGES"}, "FOLDER", rows)
+				header := []string{"SESSION", "FOLDER", "BEGUN", "ENDED", "CHANGES"}
+				return printRows(a, asJSON, "Nothing is kept of any session\n", header, "FOLDER", rows)
 			}
 			r, err := a.findReport(cmd, reports, append(args, sessionHere)[0])
 			if err != nil {
@@ -94,7 +96,8 @@ func (a *app) findReport(cmd *cobra.Command, reports []guard.Report, word string
 		root, err := a.projectRoot(cmd.Context(), a.path(word))
 		switch {
 		case err == nil:
-			found, what = slices.DeleteFunc(slices.Clone(reports), func(r guard.Report) bool { return r.Root != root }), ui.Sanitize(root)
+			elsewhere := func(r guard.Report) bool { return r.Root != root }
+			found, what = slices.DeleteFunc(slices.Clone(reports), elsewhere), ui.Sanitize(root)
 		case word == sessionHere || !errors.Is(err, project.ErrGone):
 			return guard.Report{}, err
 		}
@@ -112,11 +115,13 @@ func (a *app) findReport(cmd *cobra.Command, reports []guard.Report, word string
 	return found[0], nil
 }
 
-// reportsNamed returns the reports of the sessions that a word can mean, as it is with those that are running.
+// reportsNamed returns the reports of the sessions that a word can mean, as it is with those that
+// are running.
 func reportsNamed(reports []guard.Report, word string) (found []guard.Report) {
 	var entries []template.Entry
 	for _, r := range reports {
-		entries = append(entries, template.Entry{Name: r.Session, Record: template.Record{Project: r.Root, Dir: r.Root, Created: r.Begun}})
+		record := template.Record{Project: r.Root, Dir: r.Root, Created: r.Begun}
+		entries = append(entries, template.Entry{Name: r.Session, Record: record})
 	}
 	for _, e := range named(entries, word) {
 		for _, r := range reports {
@@ -129,11 +134,13 @@ func reportsNamed(reports []guard.Report, word string) (found []guard.Report) {
 }
 
 // reportNames are those of the sessions that have ended, for who completes one.
-func (a *app) reportNames(_ *cobra.Command, args []string, _ string) (names []cobra.Completion, directive cobra.ShellCompDirective) {
+func (a *app) reportNames(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	var names []cobra.Completion
 	reports, _ := a.guards().Reports()
 	for _, r := range reports {
 		if len(args) == 0 && r.Session != "" {
-			names = append(names, cobra.CompletionWithDesc(r.Session, ui.Sanitize("begun "+ago(r.Begun)+" in "+tilde(r.Root, a.Home))))
+			about := ui.Sanitize("begun " + ago(r.Begun) + " in " + tilde(r.Root, a.Home))
+			names = append(names, cobra.CompletionWithDesc(r.Session, about))
 		}
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp
@@ -147,9 +154,17 @@ type reportFacts struct {
 	Ended      time.Time      `json:"ended"`
 	PutBack    bool           `json:"put_back"`
 	Git        []findingFacts `json:"git"`
-	Files      []guard.Change `json:"files"`
+	Files      []changeFacts  `json:"files"`
 	Dangerous  []findingFacts `json:"dangerous"`
 	Incomplete []string       `json:"incomplete"`
+}
+
+type changeFacts struct {
+	Path string `json:"path"`
+	What string `json:"what"`
+	When string `json:"when"`
+	Kind string `json:"kind"`
+	Many int    `json:"many"`
 }
 
 type findingFacts struct {
@@ -170,16 +185,22 @@ func reportFactsOf(r guard.Report) reportFacts {
 		}
 		return all
 	}
-	return reportFacts{
-		Session: r.Session, Dir: r.Root, Begun: r.Begun, Ended: r.Ended, PutBack: r.Fixed, Git: facts(r.Findings),
-		Files: append([]guard.Change{}, r.Files...), Dangerous: facts(r.Odd), Incomplete: append([]string{}, r.Partial...),
+	all := reportFacts{
+		Session: r.Session, Dir: r.Root, Begun: r.Begun, Ended: r.Ended, PutBack: r.Fixed,
+		Git: facts(r.Findings), Files: []changeFacts{}, Dangerous: facts(r.Odd),
+		Incomplete: append([]string{}, r.Partial...),
 	}
+	for _, c := range r.Files {
+		all.Files = append(all.Files, changeFacts{c.Path, c.What, c.When, c.Kind, c.Many})
+	}
+	return all
 }
 
 // printReport shows all of a report, a line for each thing.
 func (a *app) printReport(r guard.Report) error {
 	var out strings.Builder
-	fmt.Fprintf(&out, "session %s in %s, begun %s, ended %s\n", orDash(r.Session), ui.Sanitize(tilde(r.Root, a.Home)), ago(r.Begun), ago(r.Ended))
+	fmt.Fprintf(&out, "session %s in %s, begun %s, ended %s\n",
+		orDash(r.Session), ui.Sanitize(tilde(r.Root, a.Home)), ago(r.Begun), ago(r.Ended))
 	section := func(heading string, text lines) {
 		if len(text) > 0 {
 			fmt.Fprintf(&out, "\n%s:\n  %s\n", heading, strings.Join(text, "\n  "))

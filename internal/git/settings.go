@@ -14,8 +14,9 @@ type UserSetting struct {
 	Value string
 }
 
-// UserSettings returns the configuration that git obeys in dir and that is the user's or the system's: what holds whatever the
-// repository there says, from whichever files they lie in and include.
+// UserSettings returns the configuration that git obeys in dir and that is the user's or the
+// system's: what holds whatever the repository there says, from whichever files they lie in and
+// include.
 func (c Client) UserSettings(ctx context.Context, dir string) ([]UserSetting, error) {
 	out, err := c.run(ctx, dir, "config", "--list", "--includes", "--show-origin", "--show-scope", "-z")
 	if err != nil {

@@ -8,7 +8,8 @@ import (
 	"github.com/themouette/claude-vm/internal/git"
 )
 
-// What the user and the system have set is found wherever git finds it, with includes, and nothing of the repository's.
+// What the user and the system have set is found wherever git finds it, with includes, and nothing
+// of the repository's.
 func TestUserSettings(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -25,9 +26,11 @@ func TestUserSettings(t *testing.T) {
 			w.git("", "init", "-q", "repo")
 			w.git("repo", "config", "core.pager", "the repository's")
 			w.mkdir("xdg/git")
-			env := append(w.env[:len(w.env):len(w.env)], "GIT_CONFIG_NOSYSTEM=0", "GIT_CONFIG_SYSTEM="+w.path("none"), test.variable+"="+w.path(test.value))
+			env := append(w.env[:len(w.env):len(w.env)],
+				"GIT_CONFIG_NOSYSTEM=0", "GIT_CONFIG_SYSTEM="+w.path("none"), test.variable+"="+w.path(test.value))
 			w.write("more one", "[alias]\n\tst = status\n\tx = \"!a\\nb\"\n[core]\n\tbare\n", 0o600)
-			w.write(test.file, "[core]\n\thooksPath = .hooks\n[includeIf \"gitdir:"+w.path("repo")+"/\"]\n\tpath = \""+w.path("more one")+"\"\n", 0o600)
+			condition := "[includeIf \"gitdir:" + w.path("repo") + "/\"]"
+			w.write(test.file, "[core]\n\thooksPath = .hooks\n"+condition+"\n\tpath = \""+w.path("more one")+"\"\n", 0o600)
 			got, err := git.Client{Env: env}.UserSettings(t.Context(), w.path("repo"))
 			if err != nil {
 				t.Fatal(err)

@@ -11,7 +11,7 @@ import (
 
 // Bounds for the scripts that are read to find those that they call.
 const (
-	maxCalls  = 4       // scripts that call scripts
+	maxCalls  = 8       // scripts that call scripts
 	maxScript = 1 << 17 // bytes of one of them
 )
 
@@ -20,6 +20,13 @@ const (
 var interpreters = strings.Fields(`sh bash dash zsh ksh fish source . exec env python python2 python3 uv run node
 	nodejs deno bun npx tsx ts-node ruby perl php lua Rscript tclsh pwsh osascript make gmake just awk gawk -c
 	--file --config --rcfile --makefile --require`)
+
+// importers are words behind which a script names another one without its ending, and endings are
+// what languages put there.
+var (
+	importers = strings.Fields("-m import from require require_relative load use")
+	endings   = strings.Fields(".js .cjs .mjs .ts .py .rb .pl .sh /index.js /__main__.py /__init__.py")
+)
 
 // scriptEnds are the ends of names that a script can call another one by, though that may not be a
 // program.
@@ -74,16 +81,15 @@ func (s *scanner) calls(text []byte, worktree, dir string, depth int) {
 				if at := join(worktree, bare(word)); s.isFolder(at) {
 					from = append(from, at)
 				}
-			case before == "-m":
-				s.call(from, strings.ReplaceAll(word, ".", "/")+".py", worktree, true, depth)
-				s.call(from, strings.ReplaceAll(word, ".", "/")+"/__main__.py", worktree, true, depth)
+			case slices.Contains(importers, before) && !strings.Contains(word, "/"):
+				s.call(from, strings.ReplaceAll(word, ".", "/"), worktree, true, depth)
 			case !seen[word] && (called || strings.ContainsAny(word, "/.")):
 				s.call(from, word, worktree, called, depth)
 				seen[word] = true
 			}
 			if !called || !strings.HasPrefix(word, "-") { // an option of the interpreter
 				before = word
-			} else if slices.Contains(interpreters, word) || word == "-m" {
+			} else if slices.Contains(interpreters, word) || slices.Contains(importers, word) {
 				before = word
 			}
 		}
@@ -116,7 +122,7 @@ func (s *scanner) isFolder(rel string) bool {
 // with what that calls. Called is what stands behind an interpreter.
 func (s *scanner) call(from []string, word, worktree string, called bool, depth int) {
 	word = fromHome(word)
-	if strings.Contains(word, "://") || word == "." || word == ".." {
+	if strings.Contains(word, "://") || strings.Trim(word, "./") == "" {
 		return
 	}
 	if filepath.IsAbs(word) {
@@ -135,7 +141,7 @@ func (s *scanner) call(from []string, word, worktree string, called bool, depth 
 	}
 	likely := called || isScript(word) || strings.Contains(word, "/") && (word[0] == '.' || path.Ext(word) == "")
 	for _, dir := range from {
-		name := join(dir, bare(word))
+		name := s.withEnding(join(dir, bare(word)), called || word[0] == '.')
 		if !filepath.IsLocal(name) && likely { // in another area, perhaps
 			s.refer(dir, bare(word))
 		}
@@ -152,6 +158,19 @@ func (s *scanner) call(from []string, word, worktree string, called bool, depth 
 			s.refer(".", name) // it can come
 		}
 	}
+}
+
+// withEnding returns the name of the script that is meant by one without its ending.
+func (s *scanner) withEnding(name string, meant bool) string {
+	if !meant || path.Ext(name) != "" || !filepath.IsLocal(name) {
+		return name
+	}
+	for _, end := range append([]string{""}, endings...) {
+		if info, err := s.root.Stat(name + end); err == nil && info.Mode().IsRegular() {
+			return name + end
+		}
+	}
+	return name
 }
 
 func isScript(name string) bool {

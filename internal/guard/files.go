@@ -67,8 +67,11 @@ func (t trace) same(now trace) bool {
 // consider looks at a file of the project, or a link, and keeps a trace of it if tools may run it
 // by themselves.
 func (s *scanner) consider(e fs.DirEntry, rel string, on ground) {
+	if on > foreign || on == foreign && s.since.IsZero() { // nothing is noted of these: to look at them would take time
+		return
+	}
 	info, err := e.Info()
-	if err != nil || on != work && on != foreign {
+	if err != nil {
 		return
 	}
 	if on == foreign {

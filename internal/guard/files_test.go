@@ -95,7 +95,9 @@ func TestScriptsThatHooksCall(t *testing.T) {
 			"ROOT=$(git rev-parse --show-toplevel)\nexec \"$ROOT/tools/check\" --fast\n",
 		"tools/check":   ". \"$(dirname \"$0\")/lib.sh\"\ncat README.md tools/notes.txt\nsh -e tools/plain\n",
 		"tools/lib.sh":  "python -m tools.lint\n./tools/deep\n",
-		"tools/lint.py": "", "tools/deep": "node deeper/index.js", "deeper/index.js": "x", "tools/plain": "x",
+		"tools/lint.py": "", "tools/deep": "node deeper/index.js",
+		"deeper/index.js": "const a = require('./more'); import b from '../b/c.mjs'", "deeper/more.js": "x",
+		"b/c.mjs": "x", "tools/plain": "x",
 		"tools/unused.sh": "x", "tools/notes.txt": "x",
 		".git/hooks/post-merge": "cd sub && ./up.sh\nfor f in hooks.d/*; do . $f; done\n" +
 			"eslint -c lint/rules src/*.js\nexec " + dir + "/mine\n",
@@ -122,7 +124,7 @@ func TestScriptsThatHooksCall(t *testing.T) {
 	})
 	slices.Sort(found)
 	var want []string
-	for name := range strings.FieldsSeq(`tools/check tools/lib.sh tools/lint.py tools/deep deeper/index.js tools/plain
+	for name := range strings.FieldsSeq(`deeper/more.js b/c.mjs tools/check tools/lib.sh tools/lint.py tools/deep deeper/index.js tools/plain
 		sub/up.sh hooks.d/one
 		lint/rules from-mine.sh scripts/env tools/global tools/monitor tools/for-monitor`) {
 		want = append(want, name+": changed")

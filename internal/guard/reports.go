@@ -11,13 +11,15 @@ import (
 	"github.com/themouette/claude-vm/internal/state"
 )
 
-// maxReports is how many reports are kept. They are of one size with what a session changed, and mostly of some hundred bytes.
+// maxReports is how many reports are kept. They are of one size with what a session changed, and
+// mostly of some hundred bytes.
 const maxReports = 100
 
 // reportTime is how the names of reports begin, so that they sort by when their sessions began.
 const reportTime = "20060102T150405.000000000"
 
-// Reports are what is kept of the sessions that have ended, the last of them in front. What nobody can read is left out.
+// Reports are what is kept of the sessions that have ended, the last of them in front. What nobody
+// can read is left out.
 func (s Store) Reports() ([]Report, error) {
 	names, err := s.reportNames()
 	if err != nil {
@@ -47,8 +49,9 @@ func (s Store) reportNames() (names []string, err error) {
 	return names, nil
 }
 
-// keep keeps the report of a session under the name of its notes, with what an earlier report says that could not put back all,
-// and forgets the oldest ones. Who calls it has the gate. What never had a VM can have changed nothing.
+// keep keeps the report of a session under the name of its notes, with what an earlier report says
+// that could not put back all, and forgets the oldest ones. Who calls it has the gate. What never
+// had a VM can have changed nothing.
 func (s Store) keep(name string, r Report) error {
 	if s.Reported == "" || r.Session == "" && r.empty() {
 		return nil
@@ -97,7 +100,8 @@ func more[T any](later, earlier []T, same func(a, b T) bool) []T {
 	return all
 }
 
-// about completes a report with which session it is about: the VM that it ran in is the last that its notes name.
+// about completes a report with which session it is about: the VM that it ran in is the last that
+// its notes name.
 func (s Store) about(name string, n notes, r Report) Report {
 	var vms []string
 	_ = state.ReadJSON(s.vms(name), &vms) // that nobody can read it was said when the VMs were looked for

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -34,6 +35,8 @@ sudo cp /bin/true capable; sudo perl -e '
 git init -q inner; git -C inner config core.fsmonitor "$PWD/.git/hooks/post-checkout"
 printf '[[mounts]]\nlocation = "~"\n' >.claude-vm.toml
 echo 'touch "` + "$OWNED" + `"' >.envrc
+mkdir .helix; echo '[[language]]' >.helix/languages.toml
+rm .npmrc; sudo chmod +x notes; echo "$evil" >tools/lib
 `
 
 // TestGuard has a session plant what git runs, and looks what is left of it on the host. Its work stays; what the session
@@ -52,8 +55,23 @@ func TestGuard(t *testing.T) {
 		return strings.TrimSpace(string(out))
 	}
 	branch := git("symbolic-ref", "--short", "HEAD")
+	for name, text := range map[string]string{ // a hook of the user's, and what forbids something
+		".git/hooks/pre-commit": "#!/bin/sh\nexec ./tools/check\n", "tools/check": "#!/bin/sh\n. \"$(dirname \"$0\")/lib\"\n",
+		"tools/lib": "true\n", ".npmrc": "ignore-scripts=true\n", "notes": "true\n",
+	} {
+		mode := os.FileMode(0o755)
+		if name == "notes" || name == "tools/lib" {
+			mode = 0o644
+		}
+		path := filepath.Join(w.project, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), mode)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	defer func() {
-		for _, name := range []string{".claude-vm.toml", ".envrc", "inner", "capable"} {
+		for _, name := range []string{
+			".claude-vm.toml", ".envrc", "inner", "capable", ".helix", "tools", ".npmrc", "notes", ".git/hooks/pre-commit",
+		} {
 			os.RemoveAll(filepath.Join(w.project, name))
 		}
 		git("checkout", "-q", branch)
@@ -70,10 +88,15 @@ func TestGuard(t *testing.T) {
 		"\n  .git/hooks/post-checkout: added\n", "\n  .git/hooks/everything: added, a symbolic link to \"/etc\"\n", "\n  .git/config: core.fsmonitor\n",
 		"\n  .git/config: core.hookspath\n", "\n  .git/config: filter.evil.clean\n", "\n  .git/config: filter.evil.smudge\n",
 		"\n  .git/info/attributes: added\n", "\n  inner/.git/config: core.fsmonitor\n", "\n  .envrc\n",
+		"\n  .helix/languages.toml\n", "\n  .npmrc (removed)\n", "\n  notes (a new program)\n", "\n  tools/lib\n",
 	} {
 		if !strings.Contains(r.err, named) {
 			t.Errorf("not named: %q", named)
 		}
+	}
+	if all := w.run(t, "", "changes"); !strings.Contains(all.out, "\n  .git/hooks/post-checkout: added\n") ||
+		!strings.Contains(all.out, "\n  tools/lib: changed\n") || !strings.Contains(all.out, "\n  .npmrc: removed\n") {
+		t.Errorf("claude-vm changes says %q", all.out)
 	}
 	err := filepath.WalkDir(w.project, func(path string, e fs.DirEntry, err error) error {
 		if err != nil {
