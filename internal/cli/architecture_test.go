@@ -19,7 +19,7 @@ func mayImport() map[string][]string {
 	floor := []string{"proc", "state", "ui"}
 	return map[string][]string{
 		"cmd/claude-vm":        {"cli"},
-		"internal/cli":         append(floor, "claude", "config", "envfile", "fetch", "forward", "git", "guard", "guest", "host", "lima", "mount", "network", "npm", "project", "selfupdate", "session", "template", "tool", "trust", "wall"),
+		"internal/cli":         append(floor, "claude", "config", "conversation", "envfile", "fetch", "forward", "git", "guard", "guest", "host", "lima", "mount", "network", "npm", "project", "selfupdate", "session", "template", "tool", "trust", "wall"),
 		"internal/session":     append(floor, "guest", "host", "lima", "mount", "project", "template"),
 		"internal/template":    append(floor, "claude", "guest", "lima", "mount", "project", "tool"),
 		"internal/lima":        {"host", "mount", "proc", "state", "wall"},

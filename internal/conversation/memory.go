@@ -73,6 +73,9 @@ func (c Carrier) owners(s sides, k *known, name string) (ours bool, strangers []
 	for file := range k.Memory {
 		ours = ours || strings.HasPrefix(file, name+"/")
 	}
+	for _, known := range k.Transcripts { // one in a folder of the project is enough: memory is the project's as a whole
+		ours = ours || known.Host != (mark{}) && c.ours(known.CWD)
+	}
 	slices.Sort(strangers)
 	return ours, slices.Compact(strangers)
 }

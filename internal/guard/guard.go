@@ -32,7 +32,6 @@ type Site struct {
 	GitDirs []string // git directories outside of it
 	Main    string   // the main checkout, where submodules may have their working trees
 	Shared  []string // other folders, with any repositories in them
-	Plain   []string // those in which a program of the host writes, and where only files and folders belong
 
 	Settings []Setting // git's configuration of the user, whatever the repository says
 }
@@ -47,9 +46,6 @@ func (s Site) areas() []*Area {
 		if !slices.ContainsFunc(areas, func(a *Area) bool { return inside(a.Path, dir) }) {
 			areas = append(areas, &Area{Path: dir})
 		}
-	}
-	for _, dir := range s.Plain {
-		areas = append(areas, &Area{Path: dir, Plain: true})
 	}
 	return areas
 }
@@ -71,13 +67,12 @@ type Report struct {
 	Findings []Finding // in git's data
 	Files    []Change  // of what tools of the host run by themselves, in the order in which somebody should look
 	Odd      []Finding // devices, and programs that run as their owner
-	Plain    []Finding // in the plain folders
 	Partial  []string  // the folders in which there was too much to look at all of it
 }
 
 // owing says whether something could not be put back for want of room.
 func (r Report) owing() bool {
-	return slices.ContainsFunc(slices.Concat(r.Findings, r.Plain), func(f Finding) bool { return full(f.Err) })
+	return slices.ContainsFunc(r.Findings, func(f Finding) bool { return full(f.Err) })
 }
 
 // Store keeps the notes of the sessions that are running, and of those that were killed.
@@ -428,7 +423,7 @@ func (n notes) end() Report {
 		if info, err := os.Lstat(area.Path); err == nil && info.IsDir() && info.Mode().Perm()&toRead != toRead {
 			_ = os.Chmod(area.Path, info.Mode().Perm()|toChange) // that it cannot be looked at is said in any case
 		}
-		scan, err := newScanner(&Area{Path: area.Path, Git: area.Git, Plain: area.Plain}, n.Areas)
+		scan, err := newScanner(&Area{Path: area.Path, Git: area.Git}, n.Areas)
 		if err != nil {
 			if !errors.Is(err, fs.ErrNotExist) {
 				report.Findings = append(report.Findings, Finding{area.Path, "cannot be looked at", err})
@@ -448,11 +443,7 @@ func (n notes) end() Report {
 		if scan == nil {
 			continue
 		}
-		found := &report.Findings
-		if area.Plain {
-			found = &report.Plain
-		}
-		*found = append(*found, compare(area, scan, looked, n.Roots, n.Fix)...)
+		report.Findings = append(report.Findings, compare(area, scan, looked, n.Roots, n.Fix)...)
 		if scan.Partial || scan.unlisted {
 			report.Partial = append(report.Partial, area.Path)
 		}

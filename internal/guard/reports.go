@@ -73,14 +73,13 @@ func (s Store) keep(name string, r Report) error {
 
 // empty says whether there is nothing to report.
 func (r Report) empty() bool {
-	return len(r.Findings)+len(r.Files)+len(r.Odd)+len(r.Plain)+len(r.Partial) == 0
+	return len(r.Findings)+len(r.Files)+len(r.Odd)+len(r.Partial) == 0
 }
 
 // with adds what an earlier report about the same session says of other paths.
 func (r Report) with(earlier Report) Report {
 	r.Findings = more(r.Findings, earlier.Findings, sameFinding)
 	r.Odd = more(r.Odd, earlier.Odd, sameFinding)
-	r.Plain = more(r.Plain, earlier.Plain, sameFinding)
 	r.Files = more(r.Files, earlier.Files, func(a, b Change) bool { return a.Path == b.Path })
 	r.Partial = more(r.Partial, earlier.Partial, func(a, b string) bool { return a == b })
 	sortChanges(r.Files)

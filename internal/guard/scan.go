@@ -57,7 +57,6 @@ func (n Node) same(m Node) bool {
 type Area struct {
 	Path    string           `json:"path"`
 	Git     bool             `json:"git"`     // the folder is a git directory itself, and no working tree
-	Plain   bool             `json:"plain"`   // only files and folders belong there
 	Dirs    []string         `json:"dirs"`    // git directories, relative to Path, the outer before the inner
 	Nodes   map[string]Node  `json:"nodes"`   // what matters in them, relative to Path
 	Named   []string         `json:"named"`   // what git takes from the project, because configurations or links say so
@@ -344,10 +343,7 @@ func mark(info fs.FileInfo) string {
 
 // tree walks through a working tree: for the repositories in it, and for what tools of the host run by themselves.
 func (s *scanner) tree() {
-	switch {
-	case s.Plain:
-		s.walk(s.root, ".", 0, plain)
-	case !s.Git: // as a part of it, its data was walked through
+	if !s.Git { // as a part of it, its data was walked through
 		s.walk(s.root, ".", 0, work)
 	}
 }
@@ -368,7 +364,6 @@ const (
 	work    ground = iota // the project
 	foreign               // other people's projects in it
 	cache                 // what tools make anew
-	plain                 // a folder of a program that writes there
 	gitData
 )
 
@@ -408,7 +403,7 @@ func (s *scanner) walk(dir *os.Root, rel string, depth int, on ground) {
 					continue
 				}
 			}
-			if on >= plain && !e.IsDir() && !e.Type().IsRegular() {
+			if on == gitData && !e.IsDir() && !e.Type().IsRegular() {
 				s.keep(name)
 				continue
 			}
@@ -418,7 +413,7 @@ func (s *scanner) walk(dir *os.Root, rel string, depth int, on ground) {
 			if e.IsDir() {
 				below = groundOf(on, e.Name())
 				need := toRead
-				if on >= plain {
+				if on == gitData {
 					need = toChange
 				}
 				if info, err := e.Info(); err == nil {

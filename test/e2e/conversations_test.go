@@ -46,7 +46,6 @@ func TestConversations(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	w.hostClaude(t, w.project, "-p", "say: here it is known")
 	w.hostClaude(t, sub, "-p", "say: begun on the host")
 	if err := os.WriteFile(memory, []byte("the host remembers\n"), 0o600); err != nil {
 		t.Fatal(err)

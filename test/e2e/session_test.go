@@ -116,7 +116,7 @@ func TestSessionIsAShellAway(t *testing.T) {
 		t.Fatalf("code %d, standard output %q", r.code, r.out)
 	}
 	want := strings.Join([]string{
-		"cwd " + sub, "arg " + odd, "arg ", "script a b", "job alive", "mount data", "read-only", "home hidden", "conversations 1",
+		"cwd " + sub, "arg " + odd, "arg ", "script a b", "job alive", "mount data", "read-only", "home hidden", "conversations of this project",
 		"stdin " + everyByte.String(),
 	}, "\n")
 	if r.out != want {
@@ -133,7 +133,7 @@ pgrep -x sleep >/dev/null && echo job alive
 echo "mount $(cat /vm/data/file)"
 sudo touch /vm/data/new 2>/dev/null || echo read-only
 [ -e "$3/private" ] || echo home hidden
-echo "conversations $(ls ~/.claude/projects | wc -l)"
+[ -e ~/.claude/projects/x ] || echo conversations of this project
 printf 'stdin '
 cat
 `

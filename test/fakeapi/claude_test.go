@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -151,13 +152,14 @@ func (w withoutKittyQuery) Write(p []byte) (int, error) {
 	return len(p), err
 }
 
-func waitFor(t *testing.T, screen vt10x.Terminal, text string) {
+// waitFor waits until one of the texts is on the screen.
+func waitFor(t *testing.T, screen vt10x.Terminal, texts ...string) {
 	t.Helper()
 	for range 300 {
-		if strings.Contains(screen.String(), text) {
+		if slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(screen.String(), text) }) {
 			return
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	t.Fatalf("%q did not appear:\n%s", text, screen)
+	t.Fatalf("%q did not appear:\n%s", texts, screen)
 }
