@@ -121,6 +121,7 @@ func (a *app) reportGuard(reports []guard.Report, killed bool) {
 			text = lines{who + " made what is dangerous to others on this computer (guard.git = \"warn\"):"}
 		}
 		a.warnList(maxFiles, slices.Concat(text, findings(r.Root, r.Odd)))
+		a.warnList(maxFiles, slices.Concat(lines{who + " made what anybody on this computer may write to:"}, opened(r.Root, r.Open)))
 		for _, dir := range r.Partial {
 			a.ui.Warn("%s is too large to look at all of it: there may be more in it that a session has changed and that git or other tools run", ui.Sanitize(dir))
 		}
@@ -154,6 +155,14 @@ func sanitized(names []string) (clean lines) {
 		clean = append(clean, ui.Sanitize(name))
 	}
 	return clean
+}
+
+// opened names paths as seen from a project.
+func opened(root string, paths []string) (short lines) {
+	for _, path := range paths {
+		short = append(short, ui.Sanitize(shortPath(root, path)))
+	}
+	return short
 }
 
 // shortPath names a path as seen from a project, where it lies in it.

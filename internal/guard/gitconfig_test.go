@@ -115,7 +115,7 @@ func TestMergeConfig(t *testing.T) {
 		keys                []string
 	}{
 		{name: "nothing", before: plain, after: plain},
-		{name: "harmless", before: plain, after: plain + "[remote \"o\"]\nurl = git@host:x\nfetch = +refs/*:refs/*\n[branch \"a.b\"]\nremote = o\nmerge = refs/heads/x\n[user]\nname = x\n"},
+		{name: "harmless", before: plain, after: plain + "[remote \"o\"]\nurl = git@host:x\nfetch = +refs/*:refs/*\n[branch \"a.b\"]\nremote = o\nmerge = refs/heads/x\n"},
 		{name: "added", before: plain, after: plain + "[core]\nfsmonitor = x\n", want: "[core]\n\tbare = \"false\"\n", keys: []string{"core.fsmonitor"}},
 		{name: "whatever the case", before: plain, after: "[CORE]\nFSMonitor = x\n", want: "", keys: []string{"core.fsmonitor"}},
 		{name: "by the old way of writing", before: "", after: "[filter.x]\nclean = y\n", keys: []string{"filter.x.clean"}},
@@ -191,7 +191,8 @@ func TestExecutingKeysAreNotHarmless(t *testing.T) {
 		interactive.diffFilter trailer.x.command trailer.x.cmd init.templateDir receive.denyCurrentBranch receive.procReceiveRefs http.proxy http.x.proxy http.sslVerify
 		http.sslCAInfo http.cookieFile imap.tunnel instaweb.httpd guitool.x.cmd gc.recentObjectsHook submodule.x.update fsmonitor.socketDir safe.directory
 		safe.bareRepository extensions.partialClone extensions.refStorage tar.x.command hook.x.command lfs.customtransfer.x.path lfs.url annex.x commit.template
-		branch.x.mergeOptions pull.octopus pull.twohead log.showSignature svn-remote.x.url gitweb.x core.preferSymlinkRefs transfer.fsckObjects maintenance.x.schedule
+		branch.x.mergeOptions pull.octopus pull.twohead log.showSignature svn-remote.x.url gitweb.x core.preferSymlinkRefs transfer.fsckObjects maintenance.x.schedule user.name user.email author.email committer.name commit.gpgSign tag.gpgSign push.gpgSign gc.pruneExpire gc.reflogExpire
+		gc.x.reflogExpireUnreachable core.logAllRefUpdates branch.x.pushRemoteX
 		bundle.x.uri difftool.guiDefault rebase.instructionFormat tig.bind.x http.extraHeader`) {
 		parts := strings.Split(strings.ToLower(key), ".")
 		e := entry{section: parts[0], name: parts[len(parts)-1], value: "!/x", hasValue: true}

@@ -67,6 +67,7 @@ type Report struct {
 	Files    []string  // changed, and run by tools of the host, the sooner the further to the front; relative to Root if they lie in it
 	Odd      []Finding // devices, and programs that run as their owner
 	Plain    []Finding // in the plain folders
+	Open     []string  // what anybody on this computer may write to now
 	Partial  []string  // the folders in which there was too much to look at all of it
 }
 
@@ -84,7 +85,7 @@ type Store struct {
 }
 
 const (
-	version = 1
+	version = 2
 	// lockPrefix is that of the locks that say whose notes are still in use.
 	lockPrefix = "guard-"
 	// walkTime is how long a session may wait for a walk through its working tree. A larger one is walked through while
@@ -214,9 +215,13 @@ func (w *Watch) save() error { return state.WriteJSON(w.store.file(w.name), w.no
 // across has each area note what configurations and links in the others name of it.
 func across(scans []*scanner) {
 	for i, from := range scans {
-		for name := range from.outside {
+		for name, included := range from.outside {
 			for j, to := range scans {
-				if i != j && (j == 0 || filepath.IsAbs(name)) { // git means the working tree by a path that is not absolute
+				switch {
+				case i == j || j > 0 && !filepath.IsAbs(name): // git means the working tree by a path that is not absolute
+				case included:
+					to.include(".", name, ".")
+				default:
 					to.refer(".", name)
 				}
 			}
@@ -236,7 +241,7 @@ func inherit(area *Area, active []notes) {
 			}
 			for rel := range area.Nodes {
 				if their, ok := known(rel); ok {
-					if _, ok := theirs.Nodes[their]; !ok {
+					if _, ok := theirs.Nodes[their]; !ok && !(theirs.Folders == nil && area.strange(rel)) {
 						delete(area.Nodes, rel)
 					}
 				}
@@ -247,6 +252,7 @@ func inherit(area *Area, active []notes) {
 					area.Nodes[rel] = n
 				}
 			}
+			area.inherit(theirs, known)
 		}
 	}
 }
@@ -375,7 +381,7 @@ func (s Store) read(name string) (n notes, err error) {
 	if err != nil {
 		return n, err
 	}
-	if err = json.Unmarshal(text, &n); err == nil && n.Version == version {
+	if err = json.Unmarshal(text, &n); err == nil && (n.Version == 1 || n.Version == version) { // less was noted in the first
 		return n, nil
 	}
 	if err == nil {
@@ -414,10 +420,7 @@ func (n notes) end() Report {
 	changed := map[string]occasion{}
 	scans := make([]*scanner, len(n.Areas))
 	for i, area := range n.Areas {
-		if info, err := os.Lstat(area.Path); err == nil && info.IsDir() && info.Mode().Perm()&toRead != toRead {
-			_ = os.Chmod(area.Path, info.Mode().Perm()|toChange) // that it cannot be looked at is said in any case
-		}
-		scan, err := newScanner(&Area{Path: area.Path, Git: area.Git, Plain: area.Plain}, n.Areas)
+		scan, err := scanAgain(area, n.Areas)
 		if err != nil {
 			if !errors.Is(err, fs.ErrNotExist) {
 				report.Findings = append(report.Findings, Finding{area.Path, "cannot be looked at", err})
@@ -459,9 +462,11 @@ func (n notes) end() Report {
 			}
 			changed[name] = when
 		}
-		for rel := range scan.odd {
+		odd, open := scan.news()
+		for _, rel := range odd {
 			report.Odd = append(report.Odd, scan.tame(rel, n.Fix))
 		}
+		report.Open = append(report.Open, open...)
 	}
 	report.Files = inOrder(changed)
 	slices.SortFunc(report.Odd, func(a, b Finding) int { return strings.Compare(a.Path, b.Path) })
@@ -470,10 +475,12 @@ func (n notes) end() Report {
 
 // again looks at an area that was looked at before.
 func (s *scanner) again(before *Area) {
-	for _, dir := range before.Dirs {
-		s.known[dir] = true
-	}
+	s.remember(before)
 	s.repository()
+	for _, name := range before.Configs {
+		s.unlockAll(name)
+		s.keep(name)
+	}
 	for _, dir := range before.Dirs {
 		s.unlockAll(dir)
 		if info, err := s.root.Stat(dir); err == nil && info.IsDir() {

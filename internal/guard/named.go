@@ -47,19 +47,45 @@ func (s *scanner) configured(config string, text []byte, worktree string) {
 	for _, e := range entries {
 		switch e.pattern() {
 		case "include.path", "includeif.*.path":
-			if name, ok := s.refer(path.Dir(config), fromHome(e.value)); ok {
-				if text, err := readAll(s.root, name, 0); err == nil {
-					s.configured(name, text, worktree)
-				}
-			}
+			s.include(path.Dir(config), fromHome(e.value), worktree)
 		case "core.hookspath", "core.attributesfile":
 			s.refer(worktree, fromHome(e.value))
 		default:
-			if !harmlessKeys().MatchString(e.pattern()) {
+			if !e.idle() {
 				s.programs(worktree, e.value)
 			}
 		}
 	}
+}
+
+// include notes that git reads a file as a configuration. One that lies in git's data is kept as those of git directories are.
+func (s *scanner) include(from, value, worktree string) {
+	name, ok := s.refer(from, value)
+	if !ok {
+		if _, there := s.outside[value]; there && filepath.IsAbs(value) {
+			s.outside[value] = true
+		}
+		return
+	}
+	if s.inGitData(name) {
+		s.Configs = append(s.Configs, name)
+		s.keep(name)
+	}
+	if target := s.Nodes[name]; target.Kind == Link {
+		s.include(path.Dir(name), string(target.Text), worktree)
+	} else if text, err := readAll(s.root, name, 0); err == nil {
+		s.configured(name, text, worktree)
+	}
+}
+
+// inGitData says whether a path lies in a git directory.
+func (s *scanner) inGitData(rel string) bool {
+	for dir := rel; dir != "."; {
+		if dir = path.Dir(dir); s.seen[dir] || strings.EqualFold(path.Base(dir), ".git") {
+			return true
+		}
+	}
+	return false
 }
 
 // separators are what words end at for a shell, as far as we need to know.
@@ -112,7 +138,7 @@ func (s *scanner) refer(from, value string) (rel string, ok bool) {
 	}
 	if value == "" || rel == "." || !filepath.IsLocal(rel) {
 		if len(s.outside) < maxFiles {
-			s.outside[value] = true
+			s.outside[value] = s.outside[value] // false, unless it is known to be included
 		}
 		return "", false
 	}
