@@ -11,13 +11,14 @@ import (
 	"syscall"
 )
 
-// asideName is how the folders begin in which what a session has put into a git directory is kept: the user may have asked for
-// it. They lie in the git directory, so that nothing is copied, and no tool looks for anything there.
+// asideName is how the folders begin in which what a session has put into a git directory is kept:
+// the user may have asked for it. They lie in the git directory, so that nothing is copied, and no
+// tool looks for anything there.
 const asideName = "from-session-"
 
-// aside takes something out of the way. Files and folders may hold work and are kept; pipes, devices and links hold none. What
-// stands in a git directory moves into a folder of its own there, under the path that it had; a git directory, and all that
-// lies elsewhere, gets another name.
+// aside takes something out of the way. Files and folders may hold work and are kept; pipes,
+// devices and links hold none. What stands in a git directory moves into a folder of its own there,
+// under the path that it had; a git directory, and all that lies elsewhere, gets another name.
 func (c *comparison) aside(rel string) error {
 	root := c.now.root
 	info, err := root.Lstat(rel)
@@ -72,8 +73,8 @@ func (c *comparison) rename(old, now string) error {
 	return disarm(sub, 0)
 }
 
-// head is what git needs to take a folder for a repository, or what it takes for one. Whoever looks at what was taken away may
-// have a prompt there that asks git.
+// head is what git needs to take a folder for a repository, or what it takes for one. Whoever looks
+// at what was taken away may have a prompt there that asks git.
 var head = regexp.MustCompile(`(?i)^(HEAD|\.git)$`)
 
 const armless = ".kept"

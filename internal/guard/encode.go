@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// Names of files are any bytes, and JSON holds text only. A byte that is no text is written as two digits behind
-// marker, and so is marker itself. All other names are written as they are.
+// Names of files are any bytes, and JSON holds text only. A byte that is no text is written as two
+// digits behind marker, and so is marker itself. All other names are written as they are.
 const marker = '%'
 
 func escape(name string) string {

@@ -159,7 +159,7 @@ func TestAddresses(t *testing.T) {
 	}
 	for _, address := range []string{
 		"https://example.org/x.git", "http://u:p@example.org:8080/x", "ssh://git@example.org:22/x", "git://example.org/x", "git@example.org:x.git", "example.org:/srv/x",
-		"work:x",
+		"work:x", "ssh://git@[::1]:22/x", "https://dev.example.org/a%20b/_git/c", "git@host:a b.git", "https://token@example.org/x?y",
 	} {
 		check("remote", "url", address, true)
 		check("remote", "pushurl", address, true)
@@ -167,7 +167,7 @@ func TestAddresses(t *testing.T) {
 	}
 	for _, address := range []string{
 		"", ".", "..", "./.git/zz", ".git/zz", "../x", "/srv/x", "~/x", "a/b:c", "file:///srv/x", "file://x", "ext::sh -c x", "fd::7", "host::x", "foo://x", "HTTPS://x/y",
-		"https:///x", "ssh://-oProxyCommand=x/y", "-u:x", "--upload-pack=x", "-x@host:y", "x:", "x.bundle", "https://", "host://x", "host:",
+		"https:///x", "ssh://-oProxyCommand=x/y", "-u:x", "--upload-pack=x", "-x@host:y", "x:", "x.bundle", "https://", "host://x", "host:", "ssh://a$(x)b@host/", "ssh://a`x`@host/x", "ssh://h\n/x", "git@h;x:y", "ssh://host-/x", "https://a b/x",
 	} {
 		check("remote", "url", address, false)
 		check("submodule", "url", address, false)

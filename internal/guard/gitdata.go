@@ -32,8 +32,9 @@ func valid(dir *os.Root, name string) bool {
 	return is("HEAD") && (is("objects") && is("refs") || is("commondir"))
 }
 
-// repositories looks at those that were found: first at those that git takes for some, and of these at the nearest to the
-// project's root. What comes after too many of them was not there before, or is not looked at.
+// repositories looks at those that were found: first at those that git takes for some, and of these
+// at the nearest to the project's root. What comes after too many of them was not there before, or
+// is not looked at.
 func (s *scanner) repositories() {
 	slices.SortStableFunc(s.found, func(a, b repository) int {
 		order := func(r repository) int {
@@ -42,7 +43,8 @@ func (s *scanner) repositories() {
 			}
 			return 1
 		}
-		return cmp.Or(cmp.Compare(order(a), order(b)), cmp.Compare(strings.Count(a.rel, "/"), strings.Count(b.rel, "/")), cmp.Compare(a.rel, b.rel))
+		depth := cmp.Compare(strings.Count(a.rel, "/"), strings.Count(b.rel, "/"))
+		return cmp.Or(cmp.Compare(order(a), order(b)), depth, cmp.Compare(a.rel, b.rel))
 	})
 	for _, r := range s.found {
 		switch {
@@ -55,8 +57,8 @@ func (s *scanner) repositories() {
 	s.found = nil
 }
 
-// data walks through all of a git directory: for strangers, for links, where git would write to a file of the user's, for pipes,
-// where it would wait, and for repositories that hide there.
+// data walks through all of a git directory: for strangers, for links, where git would write to a
+// file of the user's, for pipes, where it would wait, and for repositories that hide there.
 func (s *scanner) data(rel string) {
 	if dir, err := s.root.OpenRoot(rel); err == nil {
 		defer dir.Close()
@@ -115,7 +117,8 @@ func within(dir, name string) string {
 	return strings.TrimPrefix(strings.TrimPrefix(name, dir), "/")
 }
 
-// otherCase says whether a file is one that was noted under a name in small letters, as on file systems that do not mind.
+// otherCase says whether a file is one that was noted under a name in small letters, as on file
+// systems that do not mind.
 func (s *scanner) otherCase(name string) bool {
 	lower := path.Join(path.Dir(name), strings.ToLower(path.Base(name)))
 	if _, noted := s.Nodes[lower]; !noted || lower == name {
@@ -142,8 +145,9 @@ func (s *scanner) dataFolder(dir *os.Root, e fs.DirEntry, name, gitDir string, d
 	s.step(dir, e, name, toChange, func(sub *os.Root) { s.walkData(sub, name, gitDir, depth+1) })
 }
 
-// workplace says whether a folder that looks like a git directory is one in which people work: the project itself, where working
-// trees lie in a bare repository, or any that has no HEAD as git wants it. What git does not know there is not put back.
+// workplace says whether a folder that looks like a git directory is one in which people work: the
+// project itself, where working trees lie in a bare repository, or any that has no HEAD as git
+// wants it. What git does not know there is not put back.
 func (s *scanner) workplace(gitDir string) bool {
 	if s.Git || inDotGit(gitDir) {
 		return false
@@ -160,7 +164,8 @@ func inDotGit(rel string) bool {
 	return slices.ContainsFunc(strings.Split(rel, "/"), func(part string) bool { return strings.EqualFold(part, ".git") })
 }
 
-// worktree says whether a folder in a bare repository is a working tree, or as good as one: it is no part of git's data.
+// worktree says whether a folder in a bare repository is a working tree, or as good as one: it is
+// no part of git's data.
 func (s *scanner) worktree(name, gitDir string) bool {
 	if s.Git || inDotGit(gitDir) {
 		return false
@@ -169,7 +174,8 @@ func (s *scanner) worktree(name, gitDir string) bool {
 	return s.workplace(gitDir) || err == nil && info.Mode().IsRegular()
 }
 
-// stranger notes a file that git has no hand in. After a session only those are read that were there before.
+// stranger notes a file that git has no hand in. After a session only those are read that were
+// there before.
 func (s *scanner) stranger(name string) {
 	if s.before != nil {
 		if s.before.Folders == nil { // an earlier release did not note them
@@ -194,8 +200,8 @@ func (s *scanner) stranger(name string) {
 	s.total = read
 }
 
-// strangeFolder notes a folder that git has no hand in. It says whether that is done: one that was a repository before the
-// session, or is one when it begins, is looked at as one.
+// strangeFolder notes a folder that git has no hand in. It says whether that is done: one that was
+// a repository before the session, or is one when it begins, is looked at as one.
 func (s *scanner) strangeFolder(dir *os.Root, e fs.DirEntry, name, gitDir string) bool {
 	if s.before == nil && valid(s.root, name) || s.known[name] {
 		s.gitDir(name)

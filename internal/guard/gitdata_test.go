@@ -19,8 +19,8 @@ import (
 	"github.com/themouette/claude-vm/internal/proc"
 )
 
-// fatal are names in a git directory from which git or a tool takes something that it runs or obeys. It does not depend on how
-// layout.go decides.
+// fatal are names in a git directory from which git or a tool takes something that it runs or
+// obeys. It does not depend on how layout.go decides.
 var fatal = strings.Fields(`config config.worktree commondir gitdir hooks/pre-commit hooks/_/husky.sh hooks/pre-commit.d/x info/attributes
 	objects/info/alternates objects/info/http-alternates remotes/origin branches/origin rebase-merge/git-rebase-todo rebase-merge/strategy
 	rebase-apply/strategy sequencer/opts lazygit.yml sl/config GitExtensions.settings branchless/config gitweb/gitweb_config.perl
@@ -28,8 +28,8 @@ var fatal = strings.Fields(`config config.worktree commondir gitdir hooks/pre-co
 	info/x config~ .config.swp worktrees/config modules/config gk/run opencode/config annex/creds/x magit/posts/x from-session-x/y
 	gitflow_config .graphite_repo_config tig/rc lazygit.yml.lock HEAD.bak`)
 
-// written are names that git, or an editor that it opens, writes: from its documentation (gitrepository-layout, and the pages of the
-// commands) and its sources.
+// written are names that git, or an editor that it opens, writes: from its documentation
+// (gitrepository-layout, and the pages of the commands) and its sources.
 var written = strings.Fields(`objects/00/x objects/pack/pack-1.pack objects/info/commit-graphs/commit-graph-chain objects/maintenance.lock
 	refs/heads/a/b refs/notes/commits refs/stash logs/HEAD logs/refs/heads/x index index.lock index.stash.12 next-index-7.lock sharedindex.0a
 	packed-refs packed-refs.new packed-refs.lock HEAD.lock config.lock ORIG_HEAD FETCH_HEAD MERGE_HEAD CHERRY_PICK_HEAD REVERT_HEAD REBASE_HEAD
@@ -84,8 +84,8 @@ func (w world) files(dir string) map[string]string {
 	return files
 }
 
-// Whatever a session plants in whichever git directory: git writes that name itself, or it is as before, and what was planted is
-// kept where no tool looks.
+// Whatever a session plants in whichever git directory: git writes that name itself, or it is as
+// before, and what was planted is kept where no tool looks.
 func TestStrangers(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -162,7 +162,8 @@ func TestStrangers(t *testing.T) {
 	})
 }
 
-// What a session has put into a git directory is kept where nobody looks for it, and is no repository.
+// What a session has put into a git directory is kept where nobody looks for it, and is no
+// repository.
 func TestWhatWasPlantedIsKept(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -211,7 +212,8 @@ func TestIncludedInGitData(t *testing.T) {
 	}
 }
 
-// A relative path of the user's configuration means the folder that it meant, however a session leads git elsewhere.
+// A relative path of the user's configuration means the folder that it meant, however a session
+// leads git elsewhere.
 func TestPathsMeanWhatTheyMeant(t *testing.T) {
 	t.Parallel()
 	for name, plant := range map[string]func(w world){
@@ -255,7 +257,8 @@ func lost(text []byte) (keys []string) {
 	return keys
 }
 
-// However many sessions there are, whatever each does: they add up to nothing that a single one could not do.
+// However many sessions there are, whatever each does: they add up to nothing that a single one
+// could not do.
 func TestSessionsAddUpToNothing(t *testing.T) {
 	t.Parallel()
 	name := rapid.SampledFrom([]string{"origin", "hg::sub/evil", "./sub", "/srv/x", "x"})
@@ -506,7 +509,8 @@ func TestOldNotes(t *testing.T) {
 	}
 }
 
-// Programs that run as their owner and were there before stay what they are, whatever the clock said then.
+// Programs that run as their owner and were there before stay what they are, whatever the clock
+// said then.
 func TestOddThingsOfTheUser(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

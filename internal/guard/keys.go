@@ -8,11 +8,12 @@ import (
 	"sync"
 )
 
-// harmlessKeys are the keys of a repository's configuration that a session may change: none of them names a program, a
-// file, or another repository, nor switches a check off. Nor do they change whose the user's later commits are or whether
-// they are signed (user.*, author.*, committer.*, *.gpgsign), nor what of the past is thrown away (gc.*expire). Everything else is put back, also what git or one of the many
-// tools around it will only come to understand: which of those run something nobody can list. To compile them takes longer
-// than some commands run.
+// harmlessKeys are the keys of a repository's configuration that a session may change: none of them
+// names a program, a file, or another repository, nor switches a check off. Nor do they change
+// whose the user's later commits are or whether they are signed (user.*, author.*, committer.*,
+// *.gpgsign), nor what of the past is thrown away (gc.*expire). Everything else is put back, also
+// what git or one of the many tools around it will only come to understand: which of those run
+// something nobody can list. To compile them takes longer than some commands run.
 var harmlessKeys = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`^(` + strings.Join([]string{
 		`core\.(repositoryformatversion|filemode|bare|ignorecase|precomposeunicode|symlinks|autocrlf|eol|safecrlf` +
@@ -20,10 +21,12 @@ var harmlessKeys = sync.OnceValue(func() *regexp.Regexp {
 			`|preloadindex|splitindex|multipackindex|commitgraph|fscache|longpaths|whitespace|hidedotfiles|trustctime|checkstat)`,
 		`extensions\.(objectformat|compatobjectformat|noop|preciousobjects|relativeworktrees|worktreeconfig)`,
 		`branch\.\*\.(merge|rebase|description)`,
-		// Names of git's own keys have no hyphen. With one they are what other tools know of a branch: its parent, its pull
-		// request. The others are such too: of StGit (branch.NAME.stgit.parentbranch), git-new-branch and git cl.
+		// Names of git's own keys have no hyphen. With one they are what other tools know of a
+		// branch: its parent, its pull request. The others are such too: of StGit
+		// (branch.NAME.stgit.parentbranch), git-new-branch and git cl.
 		`branch\.\*\.([a-z0-9]+(-[a-z0-9]+)+|parentbranch|base|dormant|gerritissue|gerritpatchset|gerritsquashhash)`,
-		`(git-town-branch|gitflow\.branch)\.\*\.(parent|branchtype|base)`, `gitflow\.(branch|prefix)\.[a-z]+`, `gitflow\.\*\.(master|develop|feature|bugfix|release|hotfix|support|versiontag|base)`,
+		`git-town-branch\.\*\.(parent|branchtype)`,
+		`gitflow\.\*\.(master|develop|feature|bugfix|release|hotfix|support|versiontag|base)`,
 		`branch\.(autosetupmerge|autosetuprebase|sort)`,
 		`remote\.\*\.(fetch|tagopt|prune|prunetags|skipdefaultupdate|skipfetchall|partialclonefilter|followremotehead|gh-resolved)`,
 		`submodule\.\*\.(active|branch|ignore|fetchrecursesubmodules|shallow)`,
@@ -37,10 +40,12 @@ var harmlessKeys = sync.OnceValue(func() *regexp.Regexp {
 		`rerere\.(enabled|autoupdate)`, `status\.[a-z]+`, `advice\.[a-z]+`, `color\.([a-z]+|\*\.[a-z]+)`, `column\.[a-z]+`,
 		`log\.(date|decorate|follow|abbrevcommit)`, `feature\.manyfiles`,
 		`gc\.(auto|autodetach|autopacklimit|packrefs|bigpackthreshold|writecommitgraph|cruftpacks)`,
-		// What git maintenance and scalar write: which of git's own tasks there are for a repository that the user registers.
+		// What git maintenance and scalar write: which of git's own tasks there are for a
+		// repository that the user registers.
 		`maintenance\.(auto|autodetach|strategy)`, `maintenance\.\*\.(enabled|auto)`, `pack\.(usebitmaps|usesparse|writebitmaphashcache)`,
 		`commitgraph\.(generationversion|changedpaths|maxnewfilters|readchangedpaths)`, `index\.skiphash`, `feature\.experimental`,
-		`gui\.(wmstate|geometry|gcwarning|encoding|fontui|fontdiff)`, `am\.keepcr`, `fetch\.unpacklimit`, `receive\.autogc`, `log\.excludedecoration`,
+		`gui\.(wmstate|geometry|gcwarning|encoding|fontui|fontdiff)`, `am\.keepcr`, `fetch\.unpacklimit`, `receive\.autogc`,
+		`log\.excludedecoration`,
 		`index\.(version|threads|sparse|recordendofindexentries|recordoffsettable)`, `pack\.(threads|window|depth|compression)`,
 		`lfs\.repositoryformatversion`, `lfs\.\*\.(access|locksverify)`,
 	}, "|") + `)$`)
@@ -48,14 +53,17 @@ var harmlessKeys = sync.OnceValue(func() *regexp.Regexp {
 
 // idle says whether an entry names no program, though a session may not change it either.
 func (e entry) idle() bool {
-	return harmlessKeys().MatchString(e.pattern()) || slices.Contains([]string{"user", "author", "committer", "gc"}, e.section) || e.name == "gpgsign"
+	return harmlessKeys().MatchString(e.pattern()) || slices.Contains([]string{"user", "author", "committer"}, e.section) ||
+		e.name == "gpgsign" || e.section == "gc" && strings.Contains(e.name, "expire")
 }
 
-// address is that of a repository on another computer, as git itself fetches it. In one on this computer, which may lie in the
-// project, git would run hooks; for others it would start a program that is not its own. All of it is matched, as ssh hands a
-// user's name and a host's to programs of its configuration.
+// address is that of a repository on another computer, as git itself fetches it. In one on this
+// computer, which may lie in the project, git would run hooks; for others it would start a program
+// that is not its own. All of it is matched, as ssh hands a user's name and a host's to programs of
+// its configuration.
 var address = regexp.MustCompile(`^(` + strings.Join([]string{
-	`(https?|ssh|git|git\+ssh|ssh\+git)://(` + userName + `(:[A-Za-z0-9._~%!*+,=-]*)?@)?(` + hostName + `|\[[0-9A-Fa-f:.]+(%[A-Za-z0-9.-]+)?\])(:[0-9]{0,5})?([/?][^\x00-\x1f\x7f]*)?`,
+	`(https?|ssh|git|git\+ssh|ssh\+git)://(` + userName + `(:[A-Za-z0-9._~%!*+,=-]*)?@)?` +
+		`(` + hostName + `|\[[0-9A-Fa-f:.]+(%[A-Za-z0-9.-]+)?\])(:[0-9]{0,5})?([/?][^\x00-\x1f\x7f]*)?`,
 	`(` + userName + `@)?` + hostName + `:([^:/\x00-\x1f\x7f]|/[^/\x00-\x1f\x7f])[^\x00-\x1f\x7f]*`, // as scp writes it
 }, "|") + `)$`)
 
@@ -64,8 +72,8 @@ const (
 	hostName = `[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9._])?`
 )
 
-// judge says which entries of the configuration of a git directory are harmless, given all of it as it was and as it is. A
-// submodule's names its working tree, which has to lie in one of the roots.
+// judge says which entries of the configuration of a git directory are harmless, given all of it as
+// it was and as it is. A submodule's names its working tree, which has to lie in one of the roots.
 func judge(gitDir string, roots []string, was, is []byte) func(entry) bool {
 	remotes := map[string]bool{".": true}
 	old, _ := parseConfig(was)
@@ -94,8 +102,8 @@ func judge(gitDir string, roots []string, was, is []byte) func(entry) bool {
 	}
 }
 
-// namesRemote says whether an entry holds the name of a remote. A value that is none git takes for an address, by which it may
-// start a program or go to a repository on this computer.
+// namesRemote says whether an entry holds the name of a remote. A value that is none git takes for
+// an address, by which it may start a program or go to a repository on this computer.
 func (e entry) namesRemote() bool {
 	return slices.Contains([]string{"branch.*.remote", "branch.*.pushremote", "remote.pushdefault"}, e.pattern())
 }
@@ -111,8 +119,9 @@ func dangling(entries []entry) func(entry) bool {
 	return func(e entry) bool { return e.namesRemote() && !remotes[e.value] && !address.MatchString(e.value) }
 }
 
-// settle judges the result: a name that is that of a remote no longer goes, or becomes what it was. It returns the
-// configuration and the keys that this concerns. One that named no remote before either stays.
+// settle judges the result: a name that is that of a remote no longer goes, or becomes what it was.
+// It returns the configuration and the keys that this concerns. One that named no remote before
+// either stays.
 func settle(before, after []byte) (settled []byte, keys []string) {
 	old, failed := parseConfig(before)
 	now, err := parseConfig(after)
@@ -143,7 +152,8 @@ func settle(before, after []byte) (settled []byte, keys []string) {
 	return writeConfig(kept), keys
 }
 
-// inRoots says whether a path that is relative to a git directory leads into one of the roots, and not to its git data.
+// inRoots says whether a path that is relative to a git directory leads into one of the roots, and
+// not to its git data.
 func inRoots(gitDir, path string, roots []string) bool {
 	if !filepath.IsAbs(path) {
 		path = gitDir + string(filepath.Separator) + path

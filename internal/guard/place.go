@@ -41,7 +41,8 @@ func (s *scanner) folder(rel string) {
 
 var errExchanged = errors.New("it is not the folder that was shared")
 
-// scanAgain opens an area that was looked at before the session, and no other folder that has come in its place.
+// scanAgain opens an area that was looked at before the session, and no other folder that has come
+// in its place.
 func scanAgain(area *Area, all []*Area) (*scanner, error) {
 	noted := area.Folders["."].Place
 	if err := unlockArea(area.Path, noted); err != nil {
@@ -55,7 +56,8 @@ func scanAgain(area *Area, all []*Area) (*scanner, error) {
 	return s, err
 }
 
-// moved takes over what was noted of a git directory that has another name now, as after git submodule absorbgitdirs.
+// moved takes over what was noted of a git directory that has another name now, as after git
+// submodule absorbgitdirs.
 func (s *scanner) moved(rel string) {
 	if s.before == nil || s.known[rel] {
 		return
@@ -81,7 +83,8 @@ func take[V any](noted map[string]V, old, now string) {
 	}
 }
 
-// remember has an area that was noted before the session at hand, with a copy of its notes that can be added to.
+// remember has an area that was noted before the session at hand, with a copy of its notes that can
+// be added to.
 func (s *scanner) remember(before *Area) {
 	s.before = before.copied()
 	s.places = map[string]string{}
@@ -98,8 +101,8 @@ func (a Area) copied() *Area {
 	return &a
 }
 
-// inherit takes over what another session has noted of who may write to what, and of programs that run as their owner: known
-// returns the path in their area, if they have looked at what is there.
+// inherit takes over what another session has noted of who may write to what, and of programs that
+// run as their owner: known returns the path in their area, if they have looked at what is there.
 func (a *Area) inherit(theirs *Area, known func(string) (string, bool)) {
 	if theirs.Folders == nil {
 		return
@@ -110,7 +113,8 @@ func (a *Area) inherit(theirs *Area, known func(string) (string, bool)) {
 	instead(a.Odd, theirs.Odd, known)
 }
 
-// strange says whether what was noted at a path is something that git has no hand in. An earlier release did not note that.
+// strange says whether what was noted at a path is something that git has no hand in. An earlier
+// release did not note that.
 func (a *Area) strange(rel string) bool {
 	for dir := rel; dir != "."; {
 		if dir = path.Dir(dir); slices.Contains(a.Dirs, dir) {
@@ -134,7 +138,8 @@ func instead[V any](ours, theirs map[string]V, known func(string) (string, bool)
 // others are the permissions by which somebody else may write.
 const others fs.FileMode = 0o022
 
-// loosened notes what others may do with something in a git directory that they may not do with the git directory.
+// loosened notes what others may do with something in a git directory that they may not do with the
+// git directory.
 func (s *scanner) loosened(info fs.FileInfo, name, gitDir string) {
 	if info.Mode()&fs.ModeSymlink != 0 {
 		return
@@ -147,7 +152,8 @@ func (s *scanner) loosened(info fs.FileInfo, name, gitDir string) {
 	}
 }
 
-// usual are the permissions to write that others had to a git directory before the session, or to the area if it is new.
+// usual are the permissions to write that others had to a git directory before the session, or to
+// the area if it is new.
 func (s *scanner) usual(gitDir string) fs.FileMode {
 	noted := s.Area
 	if s.before != nil {
@@ -179,13 +185,15 @@ func (s *scanner) special(info fs.FileInfo, rel string) {
 // opened notes what anybody may write to.
 func (s *scanner) opened(info fs.FileInfo, rel string) {
 	mode := info.Mode()
-	if (mode.IsRegular() || mode.IsDir()) && mode&0o002 != 0 && mode&fs.ModeSticky == 0 && len(s.Open) <= maxFiles && s.early(info) {
+	anybody := (mode.IsRegular() || mode.IsDir()) && mode&0o002 != 0 && mode&fs.ModeSticky == 0
+	if anybody && len(s.Open) <= maxFiles && s.early(info) {
 		s.Open[rel] = true
 	}
 }
 
-// news returns the devices and programs that were not there before the session, and what anybody may write to since. Where not
-// all of these were noted, those count that are younger than the session.
+// news returns the devices and programs that were not there before the session, and what anybody
+// may write to since. Where not all of these were noted, those count that are younger than the
+// session.
 func (s *scanner) news() (odd, open []string) {
 	complete := s.before.Odd != nil && !s.before.Partial
 	for rel, mark := range s.Odd {
@@ -206,8 +214,8 @@ func (s *scanner) news() (odd, open []string) {
 	return odd, open
 }
 
-// rights takes away what others may write to since the session: of git directories, the hooks and the area each for itself, and
-// of all that is in git directories.
+// rights takes away what others may write to since the session: of git directories, the hooks and
+// the area each for itself, and of all that is in git directories.
 func (c *comparison) rights() {
 	if c.before.Folders == nil {
 		return

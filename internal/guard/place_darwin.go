@@ -13,8 +13,9 @@ func (l lists) put(*os.File) error        { return nil }
 func listsOf(*os.File) lists              { return lists{} }
 func (s *scanner) inherited(string) lists { return lists{} }
 
-// unlockArea lets us into an area that a session has closed. It changes no other folder that has come in its place, unless that
-// happens between two steps: then the owner can look into one of their own folders beside it.
+// unlockArea lets us into an area that a session has closed. It changes no other folder that has
+// come in its place, unless that happens between two steps: then the owner can look into one of
+// their own folders beside it.
 func unlockArea(name, noted string) error {
 	around, err := os.OpenRoot(filepath.Dir(name))
 	if err != nil {

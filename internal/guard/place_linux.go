@@ -11,7 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lists are the access control lists of a folder: its own, and the one that what is made in it gets.
+// lists are the access control lists of a folder: its own, and the one that what is made in it
+// gets.
 type lists struct {
 	Access  []byte `json:"access,omitempty"`
 	Default []byte `json:"default,omitempty"`
@@ -50,7 +51,8 @@ func (l lists) put(f *os.File) (err error) {
 	return err
 }
 
-// inherited are the lists that a new folder has from the one around it, where the user has set some.
+// inherited are the lists that a new folder has from the one around it, where the user has set
+// some.
 func (s *scanner) inherited(rel string) lists {
 	for dir := path.Dir(rel); ; dir = path.Dir(dir) {
 		was, known := s.before.Folders[dir]
@@ -63,7 +65,8 @@ func (s *scanner) inherited(rel string) lists {
 	}
 }
 
-// unlockArea lets us into an area that a session has closed. It changes no other folder that has come in its place.
+// unlockArea lets us into an area that a session has closed. It changes no other folder that has
+// come in its place.
 func unlockArea(name, noted string) error {
 	fd, err := unix.Open(name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -79,7 +82,8 @@ func unlockArea(name, noted string) error {
 		return errExchanged
 	}
 	if info.Mode().Perm()&toRead != toRead {
-		_ = os.Chmod(fmt.Sprintf("/proc/self/fd/%d", fd), info.Mode()&fs.ModePerm|toChange) // that it cannot be looked at is said in any case
+		// Where this fails, it is said that the area cannot be looked at.
+		_ = os.Chmod(fmt.Sprintf("/proc/self/fd/%d", fd), info.Mode()&fs.ModePerm|toChange)
 	}
 	return nil
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/themouette/claude-vm/internal/state"
 )
 
-// isPlain says whether something is as git makes it, be it new or changed: the files that lead from one git directory or
-// working tree to another, where both sides agree.
+// isPlain says whether something is as git makes it, be it new or changed: the files that lead from
+// one git directory or working tree to another, where both sides agree.
 func (c *comparison) isPlain(rel string, n Node) bool {
 	if n.Kind != File {
 		return false
@@ -35,7 +35,8 @@ func (c *comparison) isPlain(rel string, n Node) bool {
 
 func isWorktree(gitDir string) bool { return path.Base(path.Dir(gitDir)) == "worktrees" }
 
-// resolve returns where a path leads that is relative to a folder of the area. The last part need not be there.
+// resolve returns where a path leads that is relative to a folder of the area. The last part need
+// not be there.
 func (c *comparison) resolve(dir, name string) (string, bool) {
 	if !filepath.IsAbs(name) {
 		name = filepath.Join(c.before.Path, dir) + string(filepath.Separator) + name
@@ -44,9 +45,9 @@ func (c *comparison) resolve(dir, name string) (string, bool) {
 	return filepath.Join(real, filepath.Base(name)), err == nil
 }
 
-// leadsBack says whether the git directory that a .git file names is one that names the file's folder in turn: as that of a
-// linked working tree, of a submodule, or as a new one that names none. Any other would have paths of the user's configuration
-// mean another folder.
+// leadsBack says whether the git directory that a .git file names is one that names the file's
+// folder in turn: as that of a linked working tree, of a submodule, or as a new one that names
+// none. Any other would have paths of the user's configuration mean another folder.
 func (c *comparison) leadsBack(rel, target string) bool {
 	gitDir, ok := c.resolve(path.Dir(rel), target)
 	if ok {
@@ -100,8 +101,8 @@ func valuesOf(entries []entry, key string) (values []string) {
 	return values
 }
 
-// isWorktreeOf says whether a linked working tree is where its git directory says: a file there names it in turn. A new one may
-// also lie where only the guest could see it; git prunes such.
+// isWorktreeOf says whether a linked working tree is where its git directory says: a file there
+// names it in turn. A new one may also lie where only the guest could see it; git prunes such.
 func (c *comparison) isWorktreeOf(gitDir, text string) bool {
 	file, ok := c.resolve(gitDir, text)
 	if !ok || !c.shared(file) {
@@ -142,8 +143,9 @@ func (c *comparison) borrows(objects, text string) bool {
 	return true
 }
 
-// judge says which entries of a configuration are harmless. The working tree of a git directory that was there before stays
-// where it is, but for a submodule's, which git moves together with the file that leads back.
+// judge says which entries of a configuration are harmless. The working tree of a git directory
+// that was there before stays where it is, but for a submodule's, which git moves together with the
+// file that leads back.
 func (c *comparison) judge(dir, rel string, was, is []byte) func(entry) bool {
 	harmless := judge(dir, c.roots, was, is)
 	gitDir := path.Dir(rel)
@@ -153,8 +155,8 @@ func (c *comparison) judge(dir, rel string, was, is []byte) func(entry) bool {
 	return func(e entry) bool { return e.key() != "core.worktree" && harmless(e) }
 }
 
-// submoduleMoved says whether the working tree that a submodule's git directory names is as git makes it: one that leads back, or
-// none when there is none any more.
+// submoduleMoved says whether the working tree that a submodule's git directory names is as git
+// makes it: one that leads back, or none when there is none any more.
 func (c *comparison) submoduleMoved(gitDir string, was, is []byte) bool {
 	if !slices.Contains(strings.Split(path.Dir(gitDir), "/"), "modules") {
 		return false

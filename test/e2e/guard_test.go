@@ -31,6 +31,10 @@ setxattr=188; [ "$(uname -m)" = x86_64 ] || setxattr=5
 sudo cp /bin/true capable; sudo perl -e '
 	($file, $name, $rights) = ("capable", "security.capability", pack("H*", "0100000280000000000000000000000000000000"));
 	syscall('$setxattr', $file, $name, $rights, length $rights, 0)'
+mkdir -p .git/sl docs; echo "$evil" >.git/lazygit.yml; echo "$evil" >.git/sl/config
+printf '[core]\n\tfsmonitor = %s\n' "$PWD/.git/hooks/post-checkout" >>.git/included
+echo 'gitdir: ../.git' >docs/.git; git config core.worktree ../docs
+chmod 777 .git .git/hooks .git/HEAD
 git init -q inner; git -C inner config core.fsmonitor "$PWD/.git/hooks/post-checkout"
 printf '[[mounts]]\nlocation = "~"\n' >.claude-vm.toml
 echo 'touch "` + "$OWNED" + `"' >.envrc
@@ -52,13 +56,19 @@ func TestGuard(t *testing.T) {
 		return strings.TrimSpace(string(out))
 	}
 	branch := git("symbolic-ref", "--short", "HEAD")
+	git("config", "include.path", "included")
+	included := filepath.Join(w.project, ".git/included")
+	if err := os.WriteFile(included, []byte("[alias]\n\tst = status\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	defer func() {
-		for _, name := range []string{".claude-vm.toml", ".envrc", "inner", "capable"} {
+		for _, name := range []string{".claude-vm.toml", ".envrc", "inner", "capable", "docs", ".git/included"} {
 			os.RemoveAll(filepath.Join(w.project, name))
 		}
 		git("checkout", "-q", branch)
 		git("branch", "-qD", "work")
 		git("remote", "remove", "origin")
+		git("config", "--unset", "include.path")
 	}()
 
 	r := w.run(t, "", "shell", strings.ReplaceAll(attack, "$OWNED", owned))
@@ -70,6 +80,9 @@ func TestGuard(t *testing.T) {
 		"\n  .git/hooks/post-checkout: added\n", "\n  .git/hooks/everything: added, a symbolic link to \"/etc\"\n", "\n  .git/config: core.fsmonitor\n",
 		"\n  .git/config: core.hookspath\n", "\n  .git/config: filter.evil.clean\n", "\n  .git/config: filter.evil.smudge\n",
 		"\n  .git/info/attributes: added\n", "\n  inner/.git/config: core.fsmonitor\n", "\n  .envrc\n",
+		"\n  .git/lazygit.yml: added\n", "\n  .git/sl/config: added\n", "\n  .git/included: core.fsmonitor\n", "\n  docs/.git: added\n",
+		"\n  .git/config: core.worktree\n", "\n  .git: others may write to it\n", "\n  .git/hooks: others may write to it\n",
+		"\n  .git: others may write to 1 of the files and folders in it\n",
 	} {
 		if !strings.Contains(r.err, named) {
 			t.Errorf("not named: %q", named)
@@ -90,6 +103,16 @@ func TestGuard(t *testing.T) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+	for _, name := range []string{".git", ".git/hooks", ".git/HEAD"} {
+		if info, err := os.Stat(filepath.Join(w.project, name)); err != nil || info.Mode()&0o022 != 0 {
+			t.Errorf("%s: %v, %v", name, info.Mode(), err)
+		}
+	}
+	for _, name := range []string{".git/lazygit.yml", ".git/sl/config", "docs/.git"} {
+		if _, err := os.Lstat(filepath.Join(w.project, name)); err == nil {
+			t.Errorf("%s is there", name)
+		}
 	}
 	git("status")
 	git("-C", "inner", "status")
