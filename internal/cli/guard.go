@@ -149,6 +149,7 @@ func (a *app) reportGuard(reports []guard.Report, killed bool) {
 		a.warnList(slices.Concat(lines{text}, toldChanges(r.Files, maxFiles, all)))
 		a.warnFindings(r, r.Odd, all, who+" made what is dangerous to others on this computer; it is so no longer:",
 			who+" made what is dangerous to others on this computer")
+		a.warnOpen(r, all, who+" made what anybody on this computer may write to:")
 		for _, dir := range r.Partial {
 			a.ui.Warn("%s is too large to look at all of it: there may be more in it that a session has changed and that git or other tools run", ui.Sanitize(dir))
 		}
@@ -163,6 +164,18 @@ func (a *app) warnFindings(r guard.Report, found []guard.Finding, all, fixed, le
 	}
 	text = slices.Concat(text, findings(r.Root, found[:min(len(found), maxFindings)]))
 	if more := len(found) - maxFindings; more > 0 {
+		text = append(text, fmt.Sprintf("and %d more", more), all)
+	}
+	a.warnList(text)
+}
+
+// warnOpen shows what a session left open to everybody.
+func (a *app) warnOpen(r guard.Report, all, heading string) {
+	text := lines{heading}
+	for _, path := range r.Open[:min(len(r.Open), maxFiles)] {
+		text = append(text, ui.Sanitize(shortPath(r.Root, path)))
+	}
+	if more := len(r.Open) - maxFiles; more > 0 {
 		text = append(text, fmt.Sprintf("and %d more", more), all)
 	}
 	a.warnList(text)

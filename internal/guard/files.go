@@ -143,16 +143,16 @@ func (s *scanner) unpacked(info fs.FileInfo, rel string) {
 	s.packages[top]++
 }
 
-// moved notes that a folder is younger than the session before it was looked at: what lies in it
+// arrived notes that a folder is younger than the session before it was looked at: what lies in it
 // may have been somewhere else.
-func (s *scanner) moved(info fs.FileInfo, rel string) {
+func (s *scanner) arrived(info fs.FileInfo, rel string) {
 	if !s.begun.IsZero() && changedSince(info, s.begun) {
 		s.young[rel] = true
 	}
 }
 
-// wasMoved says whether a folder of a path is one of those.
-func (s *scanner) wasMoved(rel string) bool {
+// hasArrived says whether a folder of a path is one of those.
+func (s *scanner) hasArrived(rel string) bool {
 	for dir := path.Dir(rel); dir != "." && len(s.young) > 0; dir = path.Dir(dir) {
 		if s.young[dir] {
 			return true
@@ -188,7 +188,7 @@ func (s *scanner) digest(rel string) {
 			t.Runs = isProgram(target)
 		}
 	}
-	t.Young = !s.begun.IsZero() && (changedSince(info, s.begun) || s.wasMoved(rel))
+	t.Young = !s.begun.IsZero() && (changedSince(info, s.begun) || s.hasArrived(rel))
 	switch {
 	case known && was.Mark == t.Mark:
 		t.Sum = was.Sum

@@ -115,7 +115,7 @@ func TestMergeConfig(t *testing.T) {
 		keys                []string
 	}{
 		{name: "nothing", before: plain, after: plain},
-		{name: "harmless", before: plain, after: plain + "[remote \"o\"]\nurl = git@host:x\nfetch = +refs/*:refs/*\n[branch \"a.b\"]\nremote = o\nmerge = refs/heads/x\n[user]\nname = x\n"},
+		{name: "harmless", before: plain, after: plain + "[remote \"o\"]\nurl = git@host:x\nfetch = +refs/*:refs/*\n[branch \"a.b\"]\nremote = o\nmerge = refs/heads/x\n"},
 		{name: "added", before: plain, after: plain + "[core]\nfsmonitor = x\n", want: "[core]\n\tbare = \"false\"\n", keys: []string{"core.fsmonitor"}},
 		{name: "whatever the case", before: plain, after: "[CORE]\nFSMonitor = x\n", want: "", keys: []string{"core.fsmonitor"}},
 		{name: "by the old way of writing", before: "", after: "[filter.x]\nclean = y\n", keys: []string{"filter.x.clean"}},
@@ -159,7 +159,7 @@ func TestAddresses(t *testing.T) {
 	}
 	for _, address := range []string{
 		"https://example.org/x.git", "http://u:p@example.org:8080/x", "ssh://git@example.org:22/x", "git://example.org/x", "git@example.org:x.git", "example.org:/srv/x",
-		"work:x",
+		"work:x", "ssh://git@[::1]:22/x", "https://dev.example.org/a%20b/_git/c", "git@host:a b.git", "https://token@example.org/x?y",
 	} {
 		check("remote", "url", address, true)
 		check("remote", "pushurl", address, true)
@@ -167,7 +167,7 @@ func TestAddresses(t *testing.T) {
 	}
 	for _, address := range []string{
 		"", ".", "..", "./.git/zz", ".git/zz", "../x", "/srv/x", "~/x", "a/b:c", "file:///srv/x", "file://x", "ext::sh -c x", "fd::7", "host::x", "foo://x", "HTTPS://x/y",
-		"https:///x", "ssh://-oProxyCommand=x/y", "-u:x", "--upload-pack=x", "-x@host:y", "x:", "x.bundle", "https://", "host://x", "host:",
+		"https:///x", "ssh://-oProxyCommand=x/y", "-u:x", "--upload-pack=x", "-x@host:y", "x:", "x.bundle", "https://", "host://x", "host:", "ssh://a$(x)b@host/", "ssh://a`x`@host/x", "ssh://h\n/x", "git@h;x:y", "ssh://host-/x", "https://a b/x",
 	} {
 		check("remote", "url", address, false)
 		check("submodule", "url", address, false)
@@ -191,7 +191,8 @@ func TestExecutingKeysAreNotHarmless(t *testing.T) {
 		interactive.diffFilter trailer.x.command trailer.x.cmd init.templateDir receive.denyCurrentBranch receive.procReceiveRefs http.proxy http.x.proxy http.sslVerify
 		http.sslCAInfo http.cookieFile imap.tunnel instaweb.httpd guitool.x.cmd gc.recentObjectsHook submodule.x.update fsmonitor.socketDir safe.directory
 		safe.bareRepository extensions.partialClone extensions.refStorage tar.x.command hook.x.command lfs.customtransfer.x.path lfs.url annex.x commit.template
-		branch.x.mergeOptions pull.octopus pull.twohead log.showSignature svn-remote.x.url gitweb.x core.preferSymlinkRefs transfer.fsckObjects maintenance.x.schedule
+		branch.x.mergeOptions pull.octopus pull.twohead log.showSignature svn-remote.x.url gitweb.x core.preferSymlinkRefs transfer.fsckObjects maintenance.x.schedule user.name user.email author.email committer.name commit.gpgSign tag.gpgSign push.gpgSign gc.pruneExpire gc.reflogExpire
+		gc.x.reflogExpireUnreachable core.logAllRefUpdates branch.x.pushRemoteX
 		bundle.x.uri difftool.guiDefault rebase.instructionFormat tig.bind.x http.extraHeader`) {
 		parts := strings.Split(strings.ToLower(key), ".")
 		e := entry{section: parts[0], name: parts[len(parts)-1], value: "!/x", hasValue: true}

@@ -67,6 +67,7 @@ type Report struct {
 	Findings []Finding // in git's data
 	Files    []Change  // of what tools of the host run by themselves, in the order in which somebody should look
 	Odd      []Finding // devices, and programs that run as their owner
+	Open     []string  // what anybody on this computer may write to now
 	Partial  []string  // the folders in which there was too much to look at all of it
 }
 
@@ -85,7 +86,7 @@ type Store struct {
 }
 
 const (
-	version = 1
+	version = 2
 	// lockPrefix is that of the locks that say whose notes are still in use.
 	lockPrefix = "guard-"
 	// walkTime is how long a session may wait for a walk through its working tree. A larger one is walked through while
@@ -218,9 +219,13 @@ func (w *Watch) save() error { return state.WriteJSON(w.store.file(w.name), w.no
 // across has each area note what configurations and links in the others name of it.
 func across(scans []*scanner) {
 	for i, from := range scans {
-		for name := range from.outside {
+		for name, included := range from.outside {
 			for j, to := range scans {
-				if i != j && (j == 0 || filepath.IsAbs(name)) { // git means the working tree by a path that is not absolute
+				switch {
+				case i == j || j > 0 && !filepath.IsAbs(name): // git means the working tree by a path that is not absolute
+				case included:
+					to.include(".", name, ".", 0)
+				default:
 					if rel, ok := to.refer(".", name); ok {
 						to.script(rel, ".", 1)
 					}
@@ -242,7 +247,7 @@ func inherit(area *Area, active []notes) {
 			}
 			for rel := range area.Nodes {
 				if their, ok := known(rel); ok {
-					if _, ok := theirs.Nodes[their]; !ok {
+					if _, ok := theirs.Nodes[their]; !ok && !(theirs.Folders == nil && area.strange(rel)) {
 						delete(area.Nodes, rel)
 					}
 				}
@@ -253,6 +258,7 @@ func inherit(area *Area, active []notes) {
 					area.Nodes[rel] = n
 				}
 			}
+			area.inherit(theirs, known)
 		}
 	}
 }
@@ -382,7 +388,7 @@ func (s Store) read(name string) (n notes, err error) {
 	if err != nil {
 		return n, err
 	}
-	if err = json.Unmarshal(text, &n); err == nil && n.Version == version {
+	if err = json.Unmarshal(text, &n); err == nil && (n.Version == 1 || n.Version == version) { // less was noted in the first
 		return n, nil
 	}
 	if err == nil {
@@ -420,10 +426,7 @@ func (n notes) end() Report {
 	looked := map[string]bool{} // git directories
 	scans := make([]*scanner, len(n.Areas))
 	for i, area := range n.Areas {
-		if info, err := os.Lstat(area.Path); err == nil && info.IsDir() && info.Mode().Perm()&toRead != toRead {
-			_ = os.Chmod(area.Path, info.Mode().Perm()|toChange) // that it cannot be looked at is said in any case
-		}
-		scan, err := newScanner(&Area{Path: area.Path, Git: area.Git}, n.Areas)
+		scan, err := scanAgain(area, n.Areas)
 		if err != nil {
 			if !errors.Is(err, fs.ErrNotExist) {
 				report.Findings = append(report.Findings, Finding{area.Path, "cannot be looked at", err})
@@ -453,9 +456,11 @@ func (n notes) end() Report {
 			}
 			return filepath.Join(area.Path, rel)
 		})...)
-		for rel := range scan.odd {
+		odd, open := scan.news()
+		for _, rel := range odd {
 			report.Odd = append(report.Odd, scan.tame(rel, n.Fix))
 		}
+		report.Open = append(report.Open, open...)
 	}
 	var all bool
 	if report.Files, all = bounded(report.Files); !all && !slices.Contains(report.Partial, n.Root) {
@@ -468,10 +473,12 @@ func (n notes) end() Report {
 // again looks at an area that was looked at before.
 func (s *scanner) again(before *Area) {
 	s.was = before
-	for _, dir := range before.Dirs {
-		s.known[dir] = true
-	}
+	s.remember(before)
 	s.repository()
+	for _, name := range before.Configs {
+		s.unlockAll(name)
+		s.keep(name)
+	}
 	for _, dir := range before.Dirs {
 		s.unlockAll(dir)
 		if info, err := s.root.Stat(dir); err == nil && info.IsDir() {

@@ -29,7 +29,7 @@ func (s Setting) entry() entry {
 // relevant returns the settings that can name a file of a project.
 func relevant(all []Setting) (some []Setting) {
 	for _, s := range all {
-		if pattern := s.entry().pattern(); !harmlessKeys().MatchString(pattern) {
+		if !s.entry().idle() {
 			some = append(some, s)
 		}
 	}
@@ -83,15 +83,7 @@ func (s *scanner) configured(config string, text []byte, worktree string, depth 
 func (s *scanner) setting(config string, e entry, worktree string, depth int) {
 	switch e.pattern() {
 	case "include.path", "includeif.*.path":
-		name := join(path.Dir(config), fromHome(e.value))
-		if rel, ok := s.refer(".", name); ok {
-			name = rel
-		} else if !filepath.IsAbs(name) {
-			return // it was read before
-		}
-		if s.words--; depth < maxIncludes && s.words > 0 {
-			s.configured(name, s.text(name), worktree, depth+1)
-		}
+		s.include(path.Dir(config), fromHome(e.value), worktree, depth)
 	case "core.hookspath":
 		s.refer(worktree, fromHome(e.value))
 		dir := join(worktree, fromHome(e.value))
@@ -102,10 +94,45 @@ func (s *scanner) setting(config string, e entry, worktree string, depth int) {
 	case "core.attributesfile":
 		s.refer(worktree, fromHome(e.value))
 	default:
-		if !harmlessKeys().MatchString(e.pattern()) {
+		if !e.idle() {
 			s.programs(worktree, e.value)
 		}
 	}
+}
+
+// include notes that git reads a file as a configuration. One that lies in git's data is kept as those of git directories are.
+func (s *scanner) include(from, value, worktree string, depth int) {
+	name := join(from, value)
+	rel, ok := s.refer(".", name)
+	switch _, there := s.outside[name]; {
+	case ok:
+		name = rel
+		if s.inGitData(rel) {
+			s.Configs = append(s.Configs, rel)
+			s.keep(rel)
+		}
+		if target := s.Nodes[rel]; target.Kind == Link {
+			s.include(path.Dir(rel), string(target.Text), worktree, depth+1)
+			return
+		}
+	case !filepath.IsAbs(name):
+		return // it was read before
+	case there:
+		s.outside[name] = true
+	}
+	if s.words--; depth < maxIncludes && s.words > 0 {
+		s.configured(name, s.text(name), worktree, depth+1)
+	}
+}
+
+// inGitData says whether a path lies in a git directory.
+func (s *scanner) inGitData(rel string) bool {
+	for dir := rel; dir != "."; {
+		if dir = path.Dir(dir); s.seen[dir] || strings.EqualFold(path.Base(dir), ".git") {
+			return true
+		}
+	}
+	return false
 }
 
 // separators are what words end at for a shell, as far as we need to know.
@@ -205,7 +232,7 @@ func (s *scanner) within(name string) (rel string, ok bool) {
 func (s *scanner) refer(from, value string) (rel string, ok bool) {
 	if rel, ok = s.within(join(from, value)); !ok || value == "" {
 		if len(s.outside) < maxFiles {
-			s.outside[value] = true
+			s.outside[value] = s.outside[value] // false, unless it is known to be included
 		}
 		return "", false
 	}

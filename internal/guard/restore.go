@@ -53,7 +53,11 @@ func (f *Finding) UnmarshalJSON(text []byte) error {
 // link that leads out of the area, since all paths go through the scanner's root.
 // The git directories that are looked at, here or in another area, may be led to from elsewhere.
 func compare(before *Area, now *scanner, looked map[string]bool, roots []string, fix bool) []Finding {
-	c := &comparison{before: before, now: now, looked: looked, roots: roots, fix: fix, gone: map[string]bool{}}
+	c := &comparison{before: now.before, dirs: map[string]bool{}, now: now, looked: looked, roots: roots, fix: fix, gone: map[string]bool{}, replaced: map[string]bool{}}
+	for _, dir := range before.Dirs {
+		c.dirs[dir] = true
+	}
+	before = c.before // with what has moved
 	paths := slices.Sorted(maps.Keys(before.Nodes))
 	for rel := range now.Nodes {
 		if _, known := before.Nodes[rel]; !known {
@@ -62,20 +66,24 @@ func compare(before *Area, now *scanner, looked map[string]bool, roots []string,
 	}
 	slices.Sort(paths) // a folder comes before what is in it
 	for _, rel := range paths {
-		if !slices.ContainsFunc(c.replaced, func(top string) bool { return below(top, rel) }) {
+		if !c.isReplaced(rel) {
 			c.path(rel)
 		}
 	}
+	c.rights()
+	c.disarmAll()
 	return c.findings
 }
 
 type comparison struct {
 	before   *Area
+	dirs     map[string]bool // git directories that were there before
 	now      *scanner
 	looked   map[string]bool
 	roots    []string
 	fix      bool
-	replaced []string        // folders that were dealt with as a whole
+	replaced map[string]bool // folders that were dealt with as a whole
+	store    string          // how the folder is called that holds what is taken out of git directories
 	gone     map[string]bool // what is no longer what it was: anything below was seen through a link
 	findings []Finding
 }
@@ -105,35 +113,90 @@ func (c *comparison) path(rel string) {
 		return
 	}
 	switch base := path.Base(rel); {
+	case c.unreadBefore(rel):
+		// There were too many to look at all before the session.
+	case there && is.Kind == Many && was.Kind == Many:
+		c.found(rel, "changed", fmt.Errorf("it holds more than %d files, and is not kept", maxStrange))
 	case there && is.Kind == Many:
 		c.folder(rel)
-	case slices.ContainsFunc(halfway, func(name string) bool { return strings.HasSuffix(rel, "/"+name) || rel == name }):
+	case there && is.Kind == Unread:
+		c.unread(rel)
+	case strings.HasPrefix(base, draft) && !known:
+		_ = c.mend(func() error { return c.now.root.Remove(rel) }) // we were killed, or it is meant to look like that
+	case c.is(rel, halfway...):
 		if there {
 			c.goOn(rel, was, is)
 		}
-	case base == "config" || base == "config.worktree":
+	case c.is(rel, "config", "config.worktree", gitKraken) || slices.Contains(c.before.Configs, rel):
 		c.config(rel, was, is, known, there)
-	case base == "HEAD" && there && is.Kind == File && slices.Contains(c.now.Dirs, path.Dir(rel)): // another branch
-	case !known && c.isPlain(rel, is):
+	case there && is.Kind == File && c.is(rel, "HEAD"): // another branch
+	case there && c.isPlain(rel, is):
 	case !known:
-		what := "added"
-		if is.Kind == Link {
-			what = fmt.Sprintf("added, a symbolic link to %q", is.Text)
-		}
-		c.found(rel, what, c.mend(func() error {
-			c.gone[rel] = true
-			return c.now.root.RemoveAll(rel)
-		}))
+		c.added(rel, is)
+	case !there && strings.EqualFold(base, ".git") && c.taken(rel):
+		c.found(rel, "changed", c.mend(func() error { return c.put(rel, was) }))
 	case !there && !c.stands(rel):
 		// The repository that it belonged to is gone, and with it whatever could run.
 	case !there:
-		if was.Kind == Many || was.Kind == Other { // what nobody can make anew, nor misses
+		if was.Kind == Many || was.Kind == Other || was.Kind == Unread || was.Kind == Dir { // what nobody can make anew, nor misses
 			return
 		}
 		c.found(rel, "removed", c.mend(func() error { return c.put(rel, was) }))
 	default:
 		c.found(rel, "changed", c.mend(func() error { return c.put(rel, was) }))
 	}
+}
+
+// is says whether a path is one of some names in a git directory.
+func (c *comparison) is(rel string, names ...string) bool {
+	return slices.ContainsFunc(names, func(name string) bool {
+		dir, ok := strings.CutSuffix("/"+rel, "/"+name)
+		dir = strings.TrimPrefix(dir, "/")
+		if dir == "" {
+			dir = "."
+		}
+		return ok && (c.now.seen[dir] || c.dirs[dir])
+	})
+}
+
+// taken says whether something stands at a path.
+func (c *comparison) taken(rel string) bool {
+	_, err := c.now.root.Lstat(rel)
+	return err == nil
+}
+
+// unreadBefore says whether a path lies in a git directory that was not looked at before the session.
+func (c *comparison) unreadBefore(rel string) bool {
+	for dir := rel; dir != "."; dir = path.Dir(dir) {
+		if c.before.Nodes[dir].Kind == Unread {
+			return true
+		}
+	}
+	return false
+}
+
+// added takes something away that was not there before.
+func (c *comparison) added(rel string, is Node) {
+	what := "added"
+	if is.Kind == Link {
+		what = fmt.Sprintf("added, a symbolic link to %q", is.Text)
+	}
+	c.found(rel, what, c.mend(func() error {
+		c.gone[rel] = true
+		return c.aside(rel)
+	}))
+}
+
+const unreadText = "added, and not looked at: it is too deep in folders, or one of more than %d new repositories"
+
+// unread takes a git directory away that was not looked at, as there were too many before it. It says nothing of those that were
+// too many before the session.
+func (c *comparison) unread(rel string) {
+	c.found(rel, fmt.Sprintf(unreadText, maxDirs), c.mend(func() error {
+		c.gone[rel] = true
+		return c.aside(rel)
+	}))
+	c.replaced[rel] = true
 }
 
 // mend carries something out if this is what was asked for.
@@ -144,37 +207,10 @@ func (c *comparison) mend(do func() error) error {
 	return do()
 }
 
-// isPlain says whether something new is as git makes it: the files of a new worktree or of a new submodule.
-func (c *comparison) isPlain(rel string, n Node) bool {
-	if n.Kind != File {
-		return false
-	}
-	text := strings.TrimRight(string(n.Text), "\r\n")
-	dir, base := path.Split(rel)
-	worktree := path.Base(path.Dir(path.Clean(dir))) == "worktrees"
-	switch {
-	case base == "commondir":
-		return worktree && text == "../.."
-	case base == "gitdir":
-		return worktree
-	case strings.EqualFold(base, ".git"):
-		target, ok := strings.CutPrefix(text, "gitdir: ")
-		if !ok {
-			return false
-		}
-		if !filepath.IsAbs(target) {
-			target = filepath.Join(c.before.Path, dir) + string(filepath.Separator) + target
-		}
-		target, err := filepath.EvalSymlinks(target)
-		return err == nil && c.looked[target]
-	}
-	return false
-}
-
 // stands says whether the git directory that a path belongs to is still there.
 func (c *comparison) stands(rel string) bool {
 	for dir := path.Dir(rel); ; dir = path.Dir(dir) {
-		if slices.Contains(c.before.Dirs, dir) {
+		if c.dirs[dir] {
 			info, err := c.now.root.Lstat(path.Join(dir, "HEAD"))
 			return err == nil && info.Mode().IsRegular()
 		}
@@ -202,20 +238,7 @@ func (c *comparison) put(rel string, was Node) error {
 		}
 		return root.Symlink(string(was.Text), rel)
 	}
-	return fmt.Errorf("what was there (%s) is not kept; what came in its place is gone", was.Kind)
-}
-
-// aside takes something out of the way that may hold work: a folder gets another name, everything else goes.
-func (c *comparison) aside(rel string) error {
-	info, err := c.now.root.Lstat(rel)
-	if err != nil {
-		return err
-	}
-	if !info.IsDir() {
-		return c.now.root.Remove(rel)
-	}
-	c.replaced = append(c.replaced, rel)
-	return c.now.root.Rename(rel, rel+".from-session-"+strings.ToLower(rand.Text()[:8]))
+	return fmt.Errorf("what was there (%s) is not kept; what came in its place was taken away", was.Kind)
 }
 
 // folder puts back a folder in which there is more than anybody wants to look at: at once, however much it is.
@@ -233,7 +256,7 @@ func (c *comparison) folder(rel string) {
 		}
 		return nil
 	})
-	c.replaced = append(c.replaced, rel)
+	c.replaced[rel] = true
 	c.found(rel, fmt.Sprintf("holds more than %d entries", maxList), err)
 }
 
@@ -246,21 +269,28 @@ func (c *comparison) config(rel string, was, is Node, known, there bool) {
 	if !there && !c.stands(rel) {
 		return
 	}
-	if !there && path.Base(rel) == "config" { // git never does that
+	if !there && c.is(rel, "config") { // git never does that
 		c.replace(rel, was, known, there)
 		return
 	}
 	dir := filepath.Join(c.before.Path, path.Dir(rel))
-	merged, keys, err := mergeConfig(was.Text, is.Text, judge(dir, c.roots, was.Text, is.Text))
+	merged, keys, err := mergeConfig(was.Text, is.Text, c.judge(dir, rel, was.Text, is.Text))
 	if err != nil {
 		c.replace(rel, was, known, there)
 		return
+	}
+	text := is.Text
+	if len(keys) > 0 {
+		text = merged
+	}
+	if settled, names := settle(was.Text, text); len(names) > 0 {
+		merged = settled
+		keys = append(keys, slices.DeleteFunc(names, func(key string) bool { return slices.Contains(keys, key) })...)
 	}
 	mode := fs.FileMode(0o644)
 	if known {
 		mode = was.Mode
 	}
-	const others = 0o022
 	if known && there && is.Mode&^was.Mode&others != 0 && len(keys) == 0 {
 		merged, keys = is.Text, []string{"others may write to it"}
 	}
@@ -276,7 +306,7 @@ func (c *comparison) config(rel string, was, is Node, known, there bool) {
 // replace puts a configuration back as a whole, or removes one that was not there.
 func (c *comparison) replace(rel string, was Node, known, there bool) {
 	if !known {
-		c.found(rel, "added, and not readable", c.mend(func() error { return c.now.root.RemoveAll(rel) }))
+		c.found(rel, "added, and not readable", c.mend(func() error { return c.aside(rel) }))
 		return
 	}
 	what := "not readable"

@@ -19,8 +19,9 @@ const (
 	maxText    = 4 << 20  // bytes of one file that are kept
 	maxTotal   = 64 << 20 // bytes of all of them
 	maxList    = 2000     // entries of one folder in git's data
-	maxDirs    = 5000     // git directories
-	maxDepth   = 100      // folders in folders
+	maxDirs    = 5000     // git directories that were not known
+	maxDepth   = 100      // folders in folders that a link leads to, or around a git directory
+	maxDeep    = 2100     // folders in folders: paths that are longer no program can name
 	maxFiles   = 10_000   // files of each kind that tools run by themselves
 	maxChanges = 20_000   // of those that a report names
 	maxRead    = 64 << 20 // bytes of them that are read
@@ -30,7 +31,8 @@ const (
 // Kind is what stands at a path.
 type Kind string
 
-// The kinds. Other is a device, a pipe or a socket; Large is a file that is not kept, Many a folder that is not looked at.
+// The kinds. Other is a device, a pipe or a socket; Large is a file that is not kept, Many a folder that is not looked at,
+// Unread a git directory that is not.
 const (
 	File  Kind = "file"
 	Link  Kind = "link"
@@ -38,6 +40,8 @@ const (
 	Other Kind = "other"
 	Large Kind = "large"
 	Many  Kind = "many"
+
+	Unread Kind = "unread"
 )
 
 // Node is something that stands at a path. Folders are known by what is in them and have no node, unless they stand where
@@ -46,7 +50,7 @@ type Node struct {
 	Kind Kind        `json:"kind"`
 	Mode fs.FileMode `json:"mode,omitempty"` // permissions
 	Text []byte      `json:"text,omitempty"` // of a file, or the target of a link
-	Mark string      `json:"mark,omitempty"` // of a large file: changes with it
+	Mark string      `json:"mark,omitempty"` // of a large file or folder: changes with it
 }
 
 func (n Node) same(m Node) bool {
@@ -64,6 +68,12 @@ type Area struct {
 	Short   bool             `json:"short"`   // not all of Files is noted
 	AllRun  bool             `json:"all_run"` // every file is a program, so that to be one means nothing
 	Partial bool             `json:"partial"` // not everything was looked at
+
+	Configs []string               `json:"configs"` // what configurations include that lies in git's data, and need not be there
+	Folders map[string]Folder      `json:"folders"` // the area, git directories, and their hooks
+	Loose   map[string]fs.FileMode `json:"loose"`   // in git's data, what more may be done with it by others than with the git directory
+	Open    map[string]bool        `json:"open"`    // outside of git's data, what anybody may write to
+	Odd     map[string]string      `json:"odd"`     // devices, and programs that run as their owner or group, with a mark
 }
 
 // scanner looks at an area. It follows no symbolic link out of it: everything goes through root.
@@ -71,28 +81,31 @@ type scanner struct {
 	*Area
 	root     *os.Root
 	total    int
-	seen     map[string]bool // git directories
-	known    map[string]bool // those that are looked at however many there are
-	deep     bool            // in a git directory
-	limit    int             // entries that are still looked at
-	referred map[string]bool // Named
-	outside  map[string]bool // what configurations and links name that is not in the area
-	follow   int             // those behind links
-	words    int             // of configurations that are still looked at
-	user     []Setting       // git's configuration of the user
-	scripts  map[string]bool // those that were read for what they call
-	was      *Area           // what was noted before the session, at its end
-	young    map[string]bool // folders that a guest may have moved before they were looked at
-	listed   map[string]int  // Files, by kind
-	read     int             // bytes of them
-	unlisted bool            // not all of Files is
-	all      int             // files of the project
-	runnable int             // those that are programs
-	packages map[string]int  // programs that came into folders of installed packages
-	others   map[string]bool // the paths of other areas
-	begun    time.Time       // when set, what is younger is not how it was before the session: a guest may run already
-	since    time.Time       // when set, special files that are younger are noted
-	odd      map[string]bool // those: devices, and programs that run as their owner or group
+	seen     map[string]bool   // git directories
+	known    map[string]bool   // those that are looked at however many there are
+	deep     bool              // in a git directory
+	referred map[string]bool   // Named
+	follow   int               // those behind links
+	words    int               // of configurations that are still looked at
+	user     []Setting         // git's configuration of the user
+	scripts  map[string]bool   // those that were read for what they call
+	was      *Area             // what was noted before the session, at its end
+	young    map[string]bool   // folders that a guest may have moved before they were looked at
+	listed   map[string]int    // Files, by kind
+	read     int               // bytes of them
+	unlisted bool              // not all of Files is
+	all      int               // files of the project
+	runnable int               // those that are programs
+	packages map[string]int    // programs that came into folders of installed packages
+	others   map[string]bool   // the paths of other areas
+	begun    time.Time         // when set, what is younger is not how it was before the session: a guest may run already
+	outside  map[string]bool   // what configurations and links name that is not in the area, and whether they include it
+	since    time.Time         // when the session began, if it is over
+	before   *Area             // what was noted then
+	places   map[string]string // of the git directories that were noted then
+	asides   []string          // what earlier sessions had in git directories
+	found    []repository      // that were not looked at yet
+	strange  int               // bytes of strangers that are kept
 }
 
 // newScanner looks at an area, without those in it that are looked at for themselves.
@@ -107,12 +120,14 @@ func newScanner(area *Area, all []*Area) (*scanner, error) {
 		return nil, errors.Join(err, errors.New("it is not the folder that was shared, but a link"))
 	}
 	area.Nodes, area.Files = map[string]Node{}, map[string]trace{}
-	s := &scanner{Area: area, root: root, seen: map[string]bool{}, known: map[string]bool{}, limit: maxTree, follow: maxFollow, words: maxFollow, referred: map[string]bool{},
-		outside: map[string]bool{}, odd: map[string]bool{}, others: map[string]bool{}, was: &Area{}, scripts: map[string]bool{}, young: map[string]bool{},
-		listed: map[string]int{}, packages: map[string]int{}}
+	area.Folders, area.Loose, area.Open, area.Odd = map[string]Folder{}, map[string]fs.FileMode{}, map[string]bool{}, map[string]string{}
+	s := &scanner{Area: area, root: root, seen: map[string]bool{}, known: map[string]bool{}, follow: maxFollow, words: maxFollow,
+		referred: map[string]bool{}, outside: map[string]bool{}, others: map[string]bool{}, was: &Area{}, scripts: map[string]bool{},
+		young: map[string]bool{}, listed: map[string]int{}, packages: map[string]int{}}
 	for _, other := range all {
 		s.others[other.Path] = other.Path != area.Path
 	}
+	s.folder(".")
 	return s, nil
 }
 
@@ -140,21 +155,22 @@ func (s *scanner) dotGit(rel string) {
 	}
 }
 
-// guarded are the files of a git directory that decide what git runs, or where it looks for more.
-var guarded = []string{"HEAD", "config", "config.worktree", "commondir", "gitdir", "info/attributes", "objects/info/alternates", "objects/info/http-alternates"}
-
 // gitDir looks at a git directory and those in it: of worktrees, of submodules, and any other.
 func (s *scanner) gitDir(rel string) {
 	if s.seen[rel] {
 		return
 	}
-	if !s.known[rel] && (len(s.Dirs) >= maxDirs || strings.Count(rel, "/") > maxDepth) {
-		s.Partial = true
+	if !s.known[rel] && (len(s.Dirs)-len(s.known) >= maxDirs || strings.Count(rel, "/") > maxDepth) {
+		s.Nodes[rel] = Node{Kind: Unread}
+		s.unlisted = true
 		return
 	}
 	s.unlock(rel, toChange)
 	s.seen[rel] = true
 	s.Dirs = append(s.Dirs, rel)
+	s.folder(rel)
+	s.folder(path.Join(rel, "hooks"))
+	s.moved(rel)
 	if !s.deep {
 		s.deep = true
 		defer func() { s.deep = false }()
@@ -230,8 +246,8 @@ func (s *scanner) hooks(rel string, depth int) {
 
 // modules looks for the git directories of submodules, whose names can have slashes in them.
 func (s *scanner) modules(rel string, depth int) {
-	if depth > 16 {
-		s.Partial = true
+	if depth > maxDepth {
+		s.unlisted = true
 		return
 	}
 	entries := s.list(rel)
@@ -243,8 +259,12 @@ func (s *scanner) modules(rel string, depth int) {
 	}
 	for _, e := range entries {
 		own := s.seen[rel] && slices.Contains([]string{"hooks", "info", "logs", "modules", "objects", "refs", "worktrees", "lfs"}, e.Name())
+		name := path.Join(rel, e.Name())
+		if s.seen[rel] && !s.known[name] && !valid(s.root, name) {
+			continue // what lies in a git directory is one only if git takes it for one
+		}
 		if e.IsDir() && !own {
-			s.modules(path.Join(rel, e.Name()), depth+1)
+			s.modules(name, depth+1)
 		}
 	}
 }
@@ -345,15 +365,7 @@ func mark(info fs.FileInfo) string {
 func (s *scanner) tree() {
 	if !s.Git { // as a part of it, its data was walked through
 		s.walk(s.root, ".", 0, work)
-	}
-}
-
-// data walks through all of a git directory: for links, where git would write to a file of the user's, for pipes, where it
-// would wait, and for repositories that hide there.
-func (s *scanner) data(rel string) {
-	if dir, err := s.root.OpenRoot(rel); err == nil {
-		defer dir.Close()
-		s.walk(dir, rel, 0, gitData)
+		s.repositories()
 	}
 }
 
@@ -364,91 +376,90 @@ const (
 	work    ground = iota // the project
 	foreign               // other people's projects in it
 	cache                 // what tools make anew
-	gitData
 )
 
-// maxTree is how many entries of an area are looked at.
-const maxTree = 1_000_000
-
-// walk looks at one folder. Each has a root of its own, so that deep trees cost no more than flat ones.
-func (s *scanner) walk(dir *os.Root, rel string, depth int, on ground) {
-	if depth > maxDepth {
-		s.Partial = true
-		return
-	}
+// entries hands over what is in a folder, and says whether it looks like a git directory.
+func entries(dir *os.Root, do func(fs.DirEntry)) (repository bool) {
 	f, err := dir.Open(".")
 	if err != nil {
-		return
+		return false
 	}
 	defer f.Close()
 	has := map[string]bool{}
 	for {
-		entries, err := f.ReadDir(1000)
-		if err != nil || len(entries) == 0 {
-			break
+		list, err := f.ReadDir(1000)
+		if err != nil || len(list) == 0 {
+			return has["head"] && (has["objects"] && has["refs"] || has["commondir"])
 		}
-		for _, e := range entries {
-			if s.limit--; s.limit < 0 {
-				s.Partial = true
-				return
-			}
-			name, below := path.Join(rel, e.Name()), on
-			lower := strings.ToLower(e.Name()) // on some file systems .GIT is the same
-			switch lower {
+		for _, e := range list {
+			switch lower := strings.ToLower(e.Name()); lower { // on some file systems .GIT is the same
 			case "head", "objects", "refs", "commondir":
 				has[lower] = true
 			}
-			if on != gitData && lower == ".git" && !s.others[filepath.Join(s.Path, name)] {
-				if s.dotGit(name); e.IsDir() {
-					continue
-				}
-			}
-			if on == gitData && !e.IsDir() && !e.Type().IsRegular() {
-				s.keep(name)
-				continue
-			}
-			if e.IsDir() && s.others[filepath.Join(s.Path, name)] {
-				continue
-			}
-			if e.IsDir() {
-				below = groundOf(on, e.Name())
-				need := toRead
-				if on == gitData {
-					need = toChange
-				}
-				if info, err := e.Info(); err == nil {
-					s.moved(info, name)
-					if info.Mode().Perm()&need != need && !s.since.IsZero() {
-						_ = dir.Chmod(e.Name(), info.Mode().Perm()|toChange)
-					}
-				}
-				if sub, err := dir.OpenRoot(e.Name()); err == nil {
-					s.walk(sub, name, depth+1, below)
-					sub.Close()
-				}
-				continue
-			}
-			s.special(e, name)
-			s.consider(e, name, on)
+			do(e)
 		}
-	}
-	if has["head"] && (has["objects"] && has["refs"] || has["commondir"]) {
-		s.gitDir(rel) // a bare repository: git takes it for one when somebody is in it
 	}
 }
 
-// special notes devices and programs that run as their owner.
-func (s *scanner) special(e fs.DirEntry, rel string) {
-	if s.since.IsZero() {
+// walk looks at one folder. Each has a root of its own, so that deep trees cost no more than flat ones. It takes as long as
+// there is something: a repository in the last of any number of folders runs something as one in the first does.
+func (s *scanner) walk(dir *os.Root, rel string, depth int, on ground) {
+	if depth > maxDeep {
+		s.unlisted = true
 		return
 	}
-	info, err := e.Info()
+	bare := entries(dir, func(e fs.DirEntry) {
+		name := path.Join(rel, e.Name())
+		other := s.others[filepath.Join(s.Path, name)]
+		if strings.EqualFold(e.Name(), ".git") && !other {
+			if s.found = append(s.found, repository{rel: name, valid: !e.IsDir() || valid(dir, e.Name())}); e.IsDir() {
+				return
+			}
+		}
+		switch {
+		case e.IsDir() && other:
+		case e.IsDir():
+			s.enter(dir, e, name, depth, on)
+		default:
+			s.file(e, name, on)
+		}
+	})
+	if bare {
+		s.found = append(s.found, repository{rel, true}) // git takes it for one when somebody is in it
+	}
+}
+
+// enter walks through a folder in another.
+func (s *scanner) enter(dir *os.Root, e fs.DirEntry, name string, depth int, on ground) {
+	on = groundOf(on, e.Name())
+	if info, err := e.Info(); err == nil {
+		s.opened(info, name)
+		s.arrived(info, name)
+	}
+	s.step(dir, e, name, toRead, func(sub *os.Root) { s.walk(sub, name, depth+1, on) })
+}
+
+// step goes into a folder in another, which a session can have closed.
+func (s *scanner) step(dir *os.Root, e fs.DirEntry, name string, need fs.FileMode, do func(*os.Root)) {
+	if info, err := e.Info(); err == nil && info.Mode().Perm()&need != need && !s.since.IsZero() {
+		_ = dir.Chmod(e.Name(), info.Mode().Perm()|toChange)
+	}
+	sub, err := dir.OpenRoot(e.Name())
 	if err != nil {
+		s.unlisted = s.unlisted || errors.Is(err, syscall.EMFILE)
 		return
 	}
-	if info.Mode()&(fs.ModeSetuid|fs.ModeSetgid|fs.ModeDevice) != 0 && changedSince(info, s.since) {
-		s.odd[rel] = true
+	defer sub.Close()
+	do(sub)
+}
+
+// file looks at what is no folder in a working tree.
+func (s *scanner) file(e fs.DirEntry, name string, on ground) {
+	if info, err := e.Info(); err == nil {
+		s.special(info, name)
+		s.opened(info, name)
 	}
+	s.consider(e, name, on)
 }
 
 // changedSince says whether an inode has changed, which a guest cannot hide.

@@ -217,6 +217,9 @@ func WriteJSON(path string, v any) error {
 	for {
 		err := replace(path, append(text, '\n'))
 		if err == nil {
+			err = Sync(filepath.Dir(path)) // or a power cut may undo it after what it speaks of has happened
+		}
+		if err == nil {
 			return nil
 		}
 		if !errors.Is(err, errTidied) {

@@ -32,6 +32,10 @@ setxattr=188; [ "$(uname -m)" = x86_64 ] || setxattr=5
 sudo cp /bin/true capable; sudo perl -e '
 	($file, $name, $rights) = ("capable", "security.capability", pack("H*", "0100000280000000000000000000000000000000"));
 	syscall('$setxattr', $file, $name, $rights, length $rights, 0)'
+mkdir -p .git/sl docs; echo "$evil" >.git/lazygit.yml; echo "$evil" >.git/sl/config
+printf '[core]\n\tfsmonitor = %s\n' "$PWD/.git/hooks/post-checkout" >>.git/included
+echo 'gitdir: ../.git' >docs/.git; git config core.worktree ../docs
+chmod 777 .git .git/hooks .git/HEAD
 git init -q inner; git -C inner config core.fsmonitor "$PWD/.git/hooks/post-checkout"
 printf '[[mounts]]\nlocation = "~"\n' >.claude-vm.toml
 echo 'touch "` + "$OWNED" + `"' >.envrc
@@ -55,6 +59,11 @@ func TestGuard(t *testing.T) {
 		return strings.TrimSpace(string(out))
 	}
 	branch := git("symbolic-ref", "--short", "HEAD")
+	git("config", "include.path", "included")
+	included := filepath.Join(w.project, ".git/included")
+	if err := os.WriteFile(included, []byte("[alias]\n\tst = status\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, text := range map[string]string{ // a hook of the user's, and what forbids something
 		".git/hooks/pre-commit": "#!/bin/sh\nexec ./tools/check\n", "tools/check": "#!/bin/sh\n. \"$(dirname \"$0\")/lib\"\n",
 		"tools/lib": "true\n", ".npmrc": "ignore-scripts=true\n", "notes": "true\n",
@@ -70,13 +79,14 @@ func TestGuard(t *testing.T) {
 	}
 	defer func() {
 		for _, name := range []string{
-			".claude-vm.toml", ".envrc", "inner", "capable", ".helix", "tools", ".npmrc", "notes", ".git/hooks/pre-commit",
+			".claude-vm.toml", ".envrc", "inner", "capable", ".helix", "tools", ".npmrc", "notes", ".git/hooks/pre-commit", "docs", ".git/included",
 		} {
 			os.RemoveAll(filepath.Join(w.project, name))
 		}
 		git("checkout", "-q", branch)
 		git("branch", "-qD", "work")
 		git("remote", "remove", "origin")
+		git("config", "--unset", "include.path")
 	}()
 
 	r := w.run(t, "", "shell", strings.ReplaceAll(attack, "$OWNED", owned))
@@ -89,6 +99,9 @@ func TestGuard(t *testing.T) {
 		"\n  .git/config: core.hookspath\n", "\n  .git/config: filter.evil.clean\n", "\n  .git/config: filter.evil.smudge\n",
 		"\n  .git/info/attributes: added\n", "\n  inner/.git/config: core.fsmonitor\n", "\n  .envrc\n",
 		"\n  .helix/languages.toml\n", "\n  .npmrc (removed)\n", "\n  notes (a new program)\n", "\n  tools/lib\n",
+		"\n  .git/lazygit.yml: added\n", "\n  .git/sl/config: added\n", "\n  .git/included: core.fsmonitor\n", "\n  docs/.git: added\n",
+		"\n  .git/config: core.worktree\n", "\n  .git: others may write to it\n", "\n  .git/hooks: others may write to it\n",
+		"\n  .git: others may write to 1 of the files and folders in it\n",
 	} {
 		if !strings.Contains(r.err, named) {
 			t.Errorf("not named: %q", named)
@@ -113,6 +126,16 @@ func TestGuard(t *testing.T) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+	for _, name := range []string{".git", ".git/hooks", ".git/HEAD"} {
+		if info, err := os.Stat(filepath.Join(w.project, name)); err != nil || info.Mode()&0o022 != 0 {
+			t.Errorf("%s: %v, %v", name, info.Mode(), err)
+		}
+	}
+	for _, name := range []string{".git/lazygit.yml", ".git/sl/config", "docs/.git"} {
+		if _, err := os.Lstat(filepath.Join(w.project, name)); err == nil {
+			t.Errorf("%s is there", name)
+		}
 	}
 	git("status")
 	git("-C", "inner", "status")
