@@ -189,14 +189,17 @@ func TestWhatWasPlantedIsKept(t *testing.T) {
 // A file of git's data that a configuration includes is a configuration.
 func TestIncludedInGitData(t *testing.T) {
 	w := newWorld(t)
-	t.Setenv("HOME", filepath.Dir(w.root))
-	w.write("../.gitconfig", "[include]\npath = "+w.path(".git/users")+"\n")
 	w.git("config", "include.path", "branchless/config")
 	w.git("config", "includeIf.gitdir:/nowhere.path", "not-there")
 	w.write(".git/branchless/config", "[include]\npath = ../chain\n[branchless \"core\"]\nmainBranch = main\n")
 	w.write(".git/chain", "[alias]\nst = status\n")
 	w.write(".git/users", "[alias]\nst = status\n")
-	watch := w.begin(true)
+	users := Setting{File: w.path("../.gitconfig"), Key: "include.path", Value: w.path(".git/users")}
+	watch, _, err := w.store.Begin(t.Context(), Site{Root: w.root, Main: w.root, Settings: []Setting{users}}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-watch.walked
 	for _, name := range []string{".git/branchless/config", ".git/chain", ".git/users", ".git/not-there"} {
 		text, _ := os.ReadFile(w.path(name))
 		w.write(name, string(text)+"[core]\nfsmonitor = evil\nabbrev = 12\n")

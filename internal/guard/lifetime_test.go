@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -169,23 +170,28 @@ func TestNotesWithoutReadableVMs(t *testing.T) {
 	}
 }
 
-// Inodes are stamped by a clock of its own: whatever is changed after a session has begun bears a stamp that says so.
-func TestStampsAreNotOlderThanNow(t *testing.T) {
+// Inodes are stamped by a clock of its own. What is changed after a session has begun bears a stamp that says so, and what was
+// changed just before it does not.
+func TestStampsTellBeforeAndAfter(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "x")
-	for range 2000 {
-		begun := now()
-		if err := os.WriteFile(path, nil, 0o600); err != nil {
+	dir := t.TempDir()
+	touch := func(name string) fs.FileInfo {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Chmod(path, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		info, err := os.Lstat(path)
+		info, err := os.Lstat(filepath.Join(dir, name))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !changedSince(info, begun) {
+		return info
+	}
+	for i := range 300 {
+		before := touch(fmt.Sprint("before", i))
+		begun := now()
+		if changedSince(before, begun) {
+			t.Fatal("what was changed before a moment counts as younger")
+		}
+		if after := touch(fmt.Sprint("after", i)); !changedSince(after, begun) {
 			t.Fatal("what was changed after a moment counts as older")
 		}
 	}
