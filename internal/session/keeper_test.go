@@ -59,7 +59,7 @@ func TestRoomForSpares(t *testing.T) {
 				Store:  template.Store{State: dir, Lima: &lima.Client{Home: dir.VMs()}},
 				Memory: func() (host.Memory, error) { return test.memory, nil },
 			}
-			record := template.Record{Kind: template.Template, MemoryGB: 8, Disks: []string{"d"}}
+			record := template.Record{Kind: template.Template, MemoryGB: 8, Disks: []string{"d"}, Unattended: true}
 			put(t, r, "tpl_x_12", record)
 			for _, other := range test.others {
 				spare := "spa_" + other + "_12"
