@@ -66,6 +66,7 @@ func compare(before *Area, now *scanner, looked map[string]bool, roots []string,
 			c.path(rel)
 		}
 	}
+	c.putElsewhere()
 	return c.findings
 }
 

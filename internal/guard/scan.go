@@ -64,6 +64,8 @@ type Area struct {
 	Named   []string          `json:"named"`   // what git takes from the project, because configurations or links say so
 	Files   map[string]string `json:"files"`   // what tools of the host run by themselves, with a digest
 	Partial bool              `json:"partial"` // not everything was looked at
+	// Elsewhere are, for each git directory of a working tree that a guest does not see, the files in it.
+	Elsewhere map[string]map[string]Node `json:"elsewhere,omitempty"`
 }
 
 // scanner looks at an area. It follows no symbolic link out of it: everything goes through root.
@@ -85,6 +87,7 @@ type scanner struct {
 	others   map[string]bool  // the paths of other areas
 	begun    time.Time        // when set, what is younger is not how it was before the session: a guest may run already
 	since    time.Time        // when set, special files that are younger are noted
+	kept     int              // bytes of Elsewhere
 	odd      map[string]bool  // those: devices, and programs that run as their owner or group
 }
 
@@ -99,7 +102,7 @@ func newScanner(area *Area, all []*Area) (*scanner, error) {
 		root.Close()
 		return nil, errors.Join(err, errors.New("it is not the folder that was shared, but a link"))
 	}
-	area.Nodes, area.Files = map[string]Node{}, map[string]string{}
+	area.Nodes, area.Files, area.Elsewhere = map[string]Node{}, map[string]string{}, map[string]map[string]Node{}
 	s := &scanner{Area: area, root: root, seen: map[string]bool{}, known: map[string]bool{}, limit: maxTree, follow: maxFollow, words: maxFollow, referred: map[string]bool{},
 		outside: map[string]bool{}, listed: map[occasion]int{}, odd: map[string]bool{}, others: map[string]bool{}}
 	for _, other := range all {
@@ -160,6 +163,7 @@ func (s *scanner) gitDir(rel string) {
 	for _, name := range slices.Concat(guarded, halfway) {
 		s.note(path.Join(rel, name))
 	}
+	s.keepElsewhere(rel)
 	s.hooks(path.Join(rel, "hooks"), 0)
 	for _, folder := range []string{"remotes", "branches"} { // where git kept addresses long ago, and still looks
 		for _, e := range s.list(path.Join(rel, folder)) {
