@@ -148,21 +148,22 @@ func (a *app) addHome(p *project.Project, login claude.Login, settings []byte, s
 // stays and counts.
 const gitConfig = ".config/git/config"
 
-// addGit lets commits that are made in the guest carry the user's name. Without an identity there is nothing to add: git
-// says itself what it misses.
+// addGit lets commits that are made in the guest carry the user's name, if there is one: git says itself what it misses. And it
+// keeps git from tidying up what it has of working trees that the guest does not see.
 func (a *app) addGit(ctx context.Context, p *project.Project, cfg *config.Config, spec *session.Spec) error {
 	id, err := a.git().Identity(ctx, p.Dir)
 	if err != nil {
 		return err
 	}
-	settings := []git.Setting{{Key: "user.name", Value: id.Name}, {Key: "user.email", Value: id.Email}}
+	settings := []git.Setting{
+		{Key: "user.name", Value: id.Name}, {Key: "user.email", Value: id.Email},
+		{Key: "gc.worktreePruneExpire", Value: "never"}, // it does not see the working trees that are added while it runs
+	}
 	if cfg.Tools.Git.Enabled || cfg.Tools.GPG.Enabled {
 		settings = append(settings, a.signing(id, cfg, a.flags.forwardAgent)...)
 	}
 	settings = slices.DeleteFunc(settings, func(s git.Setting) bool { return s.Value == "" })
-	if len(settings) > 0 {
-		spec.Files = append(spec.Files, guest.File{Path: gitConfig, Mode: "644", Content: git.File(settings)})
-	}
+	spec.Files = append(spec.Files, guest.File{Path: gitConfig, Mode: "644", Content: git.File(settings)})
 	return nil
 }
 

@@ -70,6 +70,7 @@ func compare(before *Area, now *scanner, looked map[string]bool, roots []string,
 			c.path(rel)
 		}
 	}
+	c.putElsewhere()
 	c.rights()
 	c.disarmAll()
 	return c.findings

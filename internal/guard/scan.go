@@ -74,6 +74,9 @@ type Area struct {
 	Loose   map[string]fs.FileMode `json:"loose"`   // in git's data, what more may be done with it by others than with the git directory
 	Open    map[string]bool        `json:"open"`    // outside of git's data, what anybody may write to
 	Odd     map[string]string      `json:"odd"`     // devices, and programs that run as their owner or group, with a mark
+
+	// Elsewhere are, for each git directory of a working tree that a guest does not see, the files in it.
+	Elsewhere map[string]map[string]Node `json:"elsewhere,omitempty"`
 }
 
 // scanner looks at an area. It follows no symbolic link out of it: everything goes through root.
@@ -106,6 +109,7 @@ type scanner struct {
 	asides   []string          // what earlier sessions had in git directories
 	found    []repository      // that were not looked at yet
 	strange  int               // bytes of strangers that are kept
+	kept     int               // bytes of Elsewhere
 }
 
 // newScanner looks at an area, without those in it that are looked at for themselves.
@@ -120,6 +124,7 @@ func newScanner(area *Area, all []*Area) (*scanner, error) {
 		return nil, errors.Join(err, errors.New("it is not the folder that was shared, but a link"))
 	}
 	area.Nodes, area.Files = map[string]Node{}, map[string]trace{}
+	area.Elsewhere = map[string]map[string]Node{}
 	area.Folders, area.Loose, area.Open, area.Odd = map[string]Folder{}, map[string]fs.FileMode{}, map[string]bool{}, map[string]string{}
 	s := &scanner{Area: area, root: root, seen: map[string]bool{}, known: map[string]bool{}, follow: maxFollow, words: maxFollow,
 		referred: map[string]bool{}, outside: map[string]bool{}, others: map[string]bool{}, was: &Area{}, scripts: map[string]bool{},
@@ -184,6 +189,7 @@ func (s *scanner) gitDir(rel string) {
 	for _, name := range slices.Concat(guarded, halfway) {
 		s.note(path.Join(rel, name))
 	}
+	s.keepElsewhere(rel)
 	s.hooks(path.Join(rel, "hooks"), 0)
 	for _, folder := range []string{"remotes", "branches"} { // where git kept addresses long ago, and still looks
 		for _, e := range s.list(path.Join(rel, folder)) {

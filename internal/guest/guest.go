@@ -168,6 +168,8 @@ type Outfit struct {
 	Files []File
 	Merge []File
 	Steps []string // scripts that the guest's user runs in the end
+	// Elsewhere are the .git files of working trees that are on the host and that the guest does not see.
+	Elsewhere []string
 }
 
 // Script returns the script that brings it. It runs as the guest's user.
@@ -179,7 +181,7 @@ func (o Outfit) Script() string {
 	for _, f := range o.Merge {
 		merge = append(merge, f.Path, f.Content)
 	}
-	return render("outfit.sh", many("FILES", files), many("MERGE", merge), many("STEPS", o.Steps))
+	return render("outfit.sh", many("FILES", files), many("MERGE", merge), many("STEPS", o.Steps), many("ELSEWHERE", o.Elsewhere))
 }
 
 // SetClock returns the script that sets the guest's clock if it is off by seconds: a VM does not notice that its host has slept.

@@ -339,7 +339,9 @@ func (r *Runner) terminalKind() []string {
 
 // preparation is what the VM of a session needs after its boot, whatever runs in it.
 func preparation(s Shape, record template.Record) guest.Preparation {
-	return guest.Preparation{Host: hostName(s.Project.Name()), Grow: record.DiskGB > record.SystemGB}
+	return guest.Preparation{
+		Host: hostName(s.Project.Name()), Grow: record.DiskGB > record.SystemGB, Outfit: guest.Outfit{Elsewhere: elsewhere(s.Mounts)},
+	}
 }
 
 // copyTemplate makes the stopped VM, while nobody can replace or remove the template.

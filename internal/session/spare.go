@@ -157,7 +157,7 @@ func (r *Runner) fittingSpares(ctx context.Context, s Shape) ([]template.Entry, 
 
 // outfit is what a VM gets for one session.
 func outfit(spec Spec) guest.Outfit {
-	return guest.Outfit{Files: slices.Concat(spec.Files, spec.Command.Files()), Merge: spec.Merge, Steps: spec.Steps}
+	return guest.Outfit{Files: slices.Concat(spec.Files, spec.Command.Files()), Merge: spec.Merge, Steps: spec.Steps, Elsewhere: elsewhere(spec.Mounts)}
 }
 
 // takeOver gets a spare from its keeper.

@@ -5,6 +5,8 @@
 # FILES  path, mode and content of each file to write; a relative path lies in the home folder
 # MERGE  path and content of each JSON document whose members are added to what the template has there
 # STEPS  further scripts
+# ELSEWHERE  the .git files of working trees that stay on the host. Git in the guest sees what it has of them in the repository,
+#            and would remove that if there were nothing in their place
 set -euo pipefail
 umask 077
 cd
@@ -29,6 +31,18 @@ for ((i = 0; i < ${#MERGE[@]}; i += 2)); do
 	if [ -s "${MERGE[i]}" ]; then merged=$(jq -s '.[0] * .[1]' "${MERGE[i]}" - <<<"$merged"); fi
 	printf '%s\n' "$merged" >"${MERGE[i]}"
 done
+missing=()
+for file in "${ELSEWHERE[@]}"; do
+	if [ ! -e "$file" ]; then missing+=("$file"); fi # a VM that has waited has most of them
+done
+if ((${#missing[@]})); then
+	# shellcheck disable=SC2016 # root's shell is to expand them
+	sudo bash -c 'umask 022
+		for file; do
+			mkdir -p -- "${file%/*}"
+			[ -e "$file" ] || echo "This working tree is on the host." >"$file"
+		done' bash "${missing[@]}" 2>/dev/null || true # where something else stands the session goes on without it
+fi
 for step in "${STEPS[@]}"; do
 	(eval "$step")
 done
