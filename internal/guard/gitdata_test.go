@@ -150,7 +150,8 @@ func TestStrangers(t *testing.T) {
 				if inner == "config" && strings.Contains(is, "evil") {
 					t.Fatalf("%s/%s is %q", dir, name, is)
 				}
-				if strings.Contains("/"+name, "/"+asideName) || inner == "config" || free(inner) && (!there || is[0] == '-') {
+				aWord := inner == openCode && strings.HasSuffix(is, " evil") // as that program writes it
+				if strings.Contains("/"+name, "/"+asideName) || inner == "config" || aWord || free(inner) && (!there || is[0] == '-') {
 					delete(after, name)
 					delete(before[dir], name)
 				}

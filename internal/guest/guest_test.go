@@ -150,7 +150,7 @@ func TestAwaitTerminal(t *testing.T) {
 		want    []string
 		code    int
 	}{
-		"a command":           {Session{Mode: Exec, Command: []string{"sh", "-c", `tty >&2 && stty size && echo "$TERM $X" && read -r line && echo "<$line>" && exit 7`}}, "a line\n", []string{"40 120\r\nvt52 it's\r\n<a line>\r\n"}, 7},
+		"a command":           {Session{Mode: Exec, Command: []string{"sh", "-c", `tty >&2 && stty size && echo "$TERM $X" && read -r line && echo "<$line>" && exit 7`}}, "a line\n", []string{"40 120\r\n", "vt52 it's\r\n", "<a line>\r\n"}, 7},
 		"a line":              {Session{Mode: Line, Command: []string{`stty size; echo "$TERM $X"; (exit 3)`}}, "", []string{"40 120\r\nvt52 it's\r\n"}, 3},
 		"somebody types":      {Session{Mode: Shell}, "stty size\necho $TERM $X; exit 5\n", []string{"\r40 120\r\n", "\rvt52 it's\r\n"}, 5},
 		"its end is a signal": {Session{Mode: Exec, Command: []string{"sh", "-c", "kill -TERM $$"}}, "", nil, -1},
