@@ -39,7 +39,7 @@ func (c *comparison) aside(rel string) error {
 		return c.rename(rel, rel+"."+c.store)
 	}
 	target := path.Join(dir, c.store, within(dir, rel))
-	if err := root.MkdirAll(path.Dir(target), 0o700); err == nil {
+	if err = root.MkdirAll(path.Dir(target), 0o700); err == nil {
 		err = c.rename(rel, target)
 	}
 	if full(err) || errors.Is(err, syscall.EXDEV) {

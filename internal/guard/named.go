@@ -231,8 +231,8 @@ func (s *scanner) within(name string) (rel string, ok bool) {
 // it is there and was not referred to before.
 func (s *scanner) refer(from, value string) (rel string, ok bool) {
 	if rel, ok = s.within(join(from, value)); !ok || value == "" {
-		if len(s.outside) < maxFiles {
-			s.outside[value] = s.outside[value] // false, unless it is known to be included
+		if _, known := s.outside[value]; !known && len(s.outside) < maxFiles {
+			s.outside[value] = false // unless it turns out to be included
 		}
 		return "", false
 	}
