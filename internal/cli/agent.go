@@ -251,6 +251,9 @@ func (a *app) mounts(p *project.Project, cfg *config.Config, asked *trust.Review
 	}
 	if mode := a.conversationMode(cfg); mode != untold {
 		c := a.carrier(p, mode)
+		if err := a.state().Make(); err != nil {
+			return nil, err
+		}
 		if err := c.Prepare(); err != nil {
 			return nil, err
 		}

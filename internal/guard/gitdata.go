@@ -272,6 +272,7 @@ func (s *scanner) collect(dir *os.Root, e fs.DirEntry, name string, depth int, c
 			switch {
 			case !e.Type().IsRegular():
 				s.keepOdd(name)
+			case judged(within(c.gitDir, name)): // it was noted for what it holds
 			case len(c.files) < maxStrange:
 				c.files = append(c.files, name)
 			default:
