@@ -83,6 +83,10 @@ func (c *comparison) putElsewhere() {
 		kept := c.before.Elsewhere[dir]
 		own := filepath.Join(c.before.Path, dir)
 		_, err := c.now.root.Lstat(path.Join(dir, "HEAD"))
+		common, gone := c.now.root.Lstat(path.Join(dir, "../../HEAD"))
+		if gone != nil || !common.Mode().IsRegular() {
+			continue // the repository as a whole is no longer there
+		}
 		if !errors.Is(err, fs.ErrNotExist) || !leadsTo(absolute(own, strings.TrimRight(string(kept["gitdir"].Text), "\r\n")), own) {
 			continue
 		}
