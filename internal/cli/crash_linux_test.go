@@ -226,7 +226,7 @@ func (s *scene) listing() map[string]int {
 				return nil
 			case rel == "state/spares.log", rel == "state/locks/spares.lock": // of any spare
 				return nil
-			case rel == "state/login.json", rel == "state/locks/login.lock": // of a session that got so far
+			case strings.HasPrefix(rel, "state/changes/"), rel == "state/login.json", rel == "state/locks/login.lock": // of a session that got so far
 				return nil
 			}
 			found[name+": "+random.ReplaceAllString(rel, "#")]++
