@@ -226,6 +226,8 @@ func (s *scene) listing() map[string]int {
 				return nil
 			case rel == "state/spares.log", rel == "state/locks/spares.lock": // of any spare
 				return nil
+			case strings.HasPrefix(rel, ".git/from-session-"): // what was taken out of git's data
+				return nil
 			case strings.HasPrefix(rel, "state/changes/"), rel == "state/login.json", rel == "state/locks/login.lock": // of a session that got so far
 				return nil
 			}
