@@ -85,7 +85,7 @@ func TestLoginOnce(t *testing.T) {
 	if r.code != 0 || w.keptToken(t) != "sk-ant-oat01-first" {
 		t.Fatalf("code %d, kept %s", r.code, w.keptToken(t))
 	}
-	if want := "user.name=Zoë \"Z\" O'Hara\nuser.email=z@example.invalid\n"; r.out != want {
+	if want := "user.name=Zoë \"Z\" O'Hara\nuser.email=z@example.invalid\ngc.worktreepruneexpire=never\n"; r.out != want {
 		t.Errorf("git in the guest is configured with %q", r.out)
 	}
 	log := exec.Command("git", "log", "-1", "--format=%an %ce %s")
