@@ -6,7 +6,9 @@ import (
 )
 
 // special are the addresses that belong to no place on the internet: what IANA's registries of
-// special-purpose addresses do not call globally reachable, and what is somebody else everywhere.
+// special-purpose addresses do not call globally reachable, and what is somebody else everywhere. The
+// networks of IPv4 for documentation are not among them: they lead to nobody's computer, and where
+// somebody uses one all the same, as the address of a mirror for instance, it is meant to be reached.
 func special() []netip.Prefix {
 	return networks(
 		"0.0.0.0/8",        // this host
@@ -17,12 +19,9 @@ func special() []netip.Prefix {
 		"169.254.0.0/16",   // link-local, with the metadata of nearly every cloud
 		"172.16.0.0/12",    // private
 		"192.0.0.0/24",     // protocols, among them that of the nearest router's open ports
-		"192.0.2.0/24",     // documentation
 		"192.88.99.0/24",   // the nearest 6to4 relay
 		"192.168.0.0/16",   // private
 		"198.18.0.0/15",    // benchmarks; VPNs and containers take addresses from there
-		"198.51.100.0/24",  // documentation
-		"203.0.113.0/24",   // documentation
 		"224.0.0.0/4",      // multicast
 		"240.0.0.0/4",      // reserved, broadcast
 		"2001::/23",        // protocols: Teredo, benchmarks, the nearest router's open ports
