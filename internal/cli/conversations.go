@@ -51,15 +51,24 @@ func (a *app) carrier(p *project.Project, mode string) conversation.Carrier {
 	folder := filepath.Join(a.talks(), p.Name()+"_"+p.ID())
 	return conversation.Carrier{
 		Host: filepath.Join(a.Home, ".claude"), Shared: filepath.Join(folder, mode), Root: p.Root, Main: p.Main,
-		Known: filepath.Join(folder, "known.json"),
+		Known: filepath.Join(a.talkNotesDir(), "known", p.Name()+"_"+p.ID()+".json"),
 	}
 }
 
 // talks is where the conversations of all projects lie.
 func (a *app) talks() string { return filepath.Join(string(a.state()), "conversations") }
 
-// talkLock is what the locks begin with that say which sessions may still write to conversations.
-const talkLock = "conversations-"
+// talkNotesDir is where the notes lie of the sessions that may still write to conversations.
+func (a *app) talkNotesDir() string {
+	return filepath.Join(string(a.state()), "state", "conversations")
+}
+
+const (
+	// talkLock is what the locks begin with that say which sessions may still write to conversations.
+	talkLock = "talk-"
+	// carryLock is what those begin with under which a project's conversations are carried.
+	carryLock = "conversations-"
+)
 
 // talk is a session's part in the conversations of its project; the zero value: it has none that the host could know of.
 type talk struct {
@@ -81,7 +90,7 @@ func (a *app) beginTalk(ctx context.Context, p *project.Project, cfg *config.Con
 	if t.owner, err = a.state().TryLock(talkLock+name, state.Exclusive); err != nil {
 		return t, err
 	}
-	t.note = filepath.Join(a.talks(), name+".json")
+	t.note = filepath.Join(a.talkNotesDir(), name+".json")
 	if err = state.WriteJSON(t.note, t.carrier); err != nil {
 		t.owner.Remove()
 		return t, err
@@ -110,7 +119,7 @@ func (a *app) beginTalk(ctx context.Context, p *project.Project, cfg *config.Con
 
 // carryIn brings the host's conversations to the sessions. What sessions have left that were killed comes out first.
 func (a *app) carryIn(ctx context.Context, t talk) {
-	lock, err := a.state().Lock(ctx, talkLock+filepath.Base(filepath.Dir(t.carrier.Known)), state.Exclusive)
+	lock, err := a.state().Lock(ctx, carryLock+noteName(t.carrier.Known), state.Exclusive)
 	if err == nil {
 		defer lock.Unlock()
 		_, err = t.carrier.Out(ctx)
@@ -145,14 +154,14 @@ func noteName(note string) string { return strings.TrimSuffix(filepath.Base(note
 
 // talkNotes returns the files of the sessions whose conversations have not come out for the last time.
 func (a *app) talkNotes() ([]string, error) {
-	entries, err := os.ReadDir(a.talks())
+	entries, err := os.ReadDir(a.talkNotesDir())
 	if err != nil && !state.Gone(err) {
 		return nil, err
 	}
 	var notes []string
 	for _, e := range entries {
 		if strings.HasSuffix(e.Name(), ".json") {
-			notes = append(notes, filepath.Join(a.talks(), e.Name()))
+			notes = append(notes, filepath.Join(a.talkNotesDir(), e.Name()))
 		}
 	}
 	return notes, nil
@@ -174,7 +183,7 @@ func (t talk) rounds(ctx context.Context) {
 
 // carryOut brings a project's conversations to the host, one claude-vm at a time.
 func (a *app) carryOut(ctx context.Context, c conversation.Carrier) (conversation.Changes, error) {
-	lock, err := a.state().Lock(ctx, talkLock+filepath.Base(filepath.Dir(c.Known)), state.Exclusive)
+	lock, err := a.state().Lock(ctx, carryLock+noteName(c.Known), state.Exclusive)
 	if err != nil {
 		return conversation.Changes{}, err
 	}
@@ -244,5 +253,20 @@ func (a *app) recoverTalks(ctx context.Context) {
 			cancel()
 		}
 		lock.Remove()
+	}
+	a.forgetTalks()
+}
+
+// forgetTalks removes the locks of those who were killed before they had a note, or after it.
+func (a *app) forgetTalks() {
+	locks, _ := a.state().Locks()
+	for _, name := range locks {
+		session, ok := strings.CutPrefix(name, talkLock)
+		if _, err := os.Lstat(filepath.Join(a.talkNotesDir(), session+".json")); !ok || !state.Gone(err) {
+			continue
+		}
+		if lock, err := a.state().TryLock(name, state.Exclusive); err == nil {
+			lock.Remove()
+		}
 	}
 }

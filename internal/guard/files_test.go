@@ -27,8 +27,13 @@ func (w world) session(site Site, do func()) (lines []string) {
 	<-watch.walked
 	do()
 	report, err := watch.End(w.Context())
-	if err != nil || len(report.Partial) > 0 {
-		w.Fatal(err, report.Partial)
+	if err != nil || len(report.Partial) > 0 || report.Alive != "" {
+		w.Fatal(err, report.Partial, report.Alive)
+	}
+	for _, f := range report.Findings {
+		if f.Err != nil {
+			w.Fatal(f)
+		}
 	}
 	for _, c := range report.Files {
 		line := c.Path + ": " + c.What
@@ -345,7 +350,7 @@ func TestEveryChangeIsNamed(t *testing.T) {
 				_ = os.MkdirAll(full, 0o755)
 			case "link":
 				_ = os.RemoveAll(full)
-				_ = os.Symlink("nowhere", full)
+				_ = os.Symlink("no/where", full) // nothing is written through it
 			case "rename":
 				_ = os.Rename(full, w.path(place.Draw(rt, "to")))
 			}

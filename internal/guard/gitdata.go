@@ -149,11 +149,22 @@ func (s *scanner) dataFolder(dir *os.Root, e fs.DirEntry, name, gitDir string, d
 // project itself, where working trees lie in a bare repository, or any that has no HEAD as git
 // wants it. What git does not know there is not put back.
 func (s *scanner) workplace(gitDir string) bool {
-	if s.Git || inDotGit(gitDir) {
+	if s.Git || inDotGit(gitDir) || s.isInner(gitDir) {
 		return false
 	}
 	text, err := readAll(s.root, path.Join(gitDir, "HEAD"), 0)
 	return gitDir == "." || err != nil || !headText.Match(text)
+}
+
+// isInner says whether a folder lies where a git directory keeps those of its worktrees and submodules.
+func (s *scanner) isInner(gitDir string) bool {
+	for dir := gitDir; dir != "."; {
+		dir = path.Dir(dir)
+		if inner := within(dir, gitDir); s.seen[dir] && (below("worktrees", inner) || below("modules", inner)) {
+			return true
+		}
+	}
+	return false
 }
 
 // headText is what git wants in a HEAD.

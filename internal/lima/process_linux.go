@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,20 +15,31 @@ import (
 // maxCommandLine is how much of a command line is read, in bytes; QEMU's has some five thousand.
 const maxCommandLine = 1 << 14
 
+// execTime is how long a process can take to become another program.
+const execTime = 500 * time.Millisecond
+
 // commandLine returns the arguments of a process, nothing if it is gone or nobody may know. It is asked of every process of the
 // host at the end of each session, and so does without what os does for files that one waits for.
 func commandLine(pid int) []string {
-	fd, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/cmdline", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil
+	dir := "/proc/" + strconv.Itoa(pid)
+	for begun := time.Now(); time.Since(begun) < execTime; time.Sleep(time.Millisecond) {
+		fd, err := unix.Open(dir+"/cmdline", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return nil
+		}
+		var text [maxCommandLine]byte
+		n, err := unix.Read(fd, text[:])
+		unix.Close(fd)
+		if err == nil && n > 0 {
+			return strings.Split(strings.TrimSuffix(string(text[:n]), "\x00"), "\x00")
+		}
+		// One that is becoming another program has none for a moment. A thread of the kernel, and one that has ended, have no
+		// program either.
+		if _, failed := os.Readlink(dir + "/exe"); err != nil || failed != nil {
+			return nil
+		}
 	}
-	defer unix.Close(fd)
-	var text [maxCommandLine]byte
-	n, err := unix.Read(fd, text[:])
-	if err != nil || n == 0 {
-		return nil
-	}
-	return strings.Split(strings.TrimSuffix(string(text[:n]), "\x00"), "\x00")
+	return nil
 }
 
 // kill ends a process that works for an instance, and returns when the kernel says that all of its threads have ended. A
