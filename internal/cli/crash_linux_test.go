@@ -518,7 +518,7 @@ func TestDeathAtEachChange(t *testing.T) {
 	long(t)
 	t.Parallel()
 	w := newWorld(t)
-	const count = 60
+	const count = 30
 	for number := range w.newScene(t).deeds() {
 		s := w.newScene(t)
 		d := s.deeds()[number]
