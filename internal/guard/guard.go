@@ -102,6 +102,9 @@ type notes struct {
 	Fix     bool      `json:"fix"`
 	Begun   time.Time `json:"begun"`
 	Areas   []*Area   `json:"areas"`
+	Walking bool      `json:"walking,omitempty"` // the working tree is not walked through yet
+
+	name string
 }
 
 // Watch is a session that is being watched.
@@ -133,6 +136,10 @@ func (s Store) Begin(ctx context.Context, site Site, fix bool) (*Watch, []Report
 		return nil, reports, err
 	}
 	w.notes.Areas = site.areas()
+	if active, err = s.settled(ctx, active, w.notes); err != nil {
+		w.lock.Remove()
+		return nil, reports, err
+	}
 	user := relevant(site.Settings)
 	var scans []*scanner
 	giveUp := func(err error) (*Watch, []Report, error) {
@@ -158,6 +165,7 @@ func (s Store) Begin(ctx context.Context, site Site, fix bool) (*Watch, []Report
 		partial[i] = scan.Partial
 		scan.Partial = scan.Partial || !scan.Git // until it is walked through
 	}
+	w.notes.Walking = true
 	if err := w.save(); err != nil {
 		return giveUp(err)
 	}
@@ -172,6 +180,7 @@ func (s Store) Begin(ctx context.Context, site Site, fix bool) (*Watch, []Report
 			inherit(scan.Area, active)
 			scan.root.Close()
 		}
+		w.notes.Walking = false
 		w.err = w.save()
 		close(w.walked)
 	}()
@@ -215,6 +224,35 @@ func (w *Watch) Add(vm string) error {
 }
 
 func (w *Watch) save() error { return state.WriteJSON(w.store.file(w.name), w.notes) }
+
+// settled returns the notes of other sessions when those are complete that speak of the same folders: what their guests have
+// planted in the meantime would otherwise count as what was there before.
+func (s Store) settled(ctx context.Context, active []notes, ours notes) (complete []notes, err error) {
+	for _, n := range active {
+		for n.Walking && n.overlaps(ours) && err == nil {
+			lock, free := s.Locks.TryLock(lockPrefix+n.name, state.Exclusive)
+			if free == nil { // its owner has died
+				lock.Unlock()
+				break
+			}
+			select {
+			case <-ctx.Done():
+				return nil, context.Cause(ctx)
+			case <-time.After(walkTime / 50):
+			}
+			n, err = s.read(n.name)
+		}
+		complete = append(complete, n)
+	}
+	return complete, err
+}
+
+// overlaps says whether notes speak of folders that others speak of too.
+func (n notes) overlaps(others notes) bool {
+	return slices.ContainsFunc(n.Areas, func(a *Area) bool {
+		return slices.ContainsFunc(others.Areas, func(b *Area) bool { return inside(a.Path, b.Path) || inside(b.Path, a.Path) })
+	})
+}
 
 // across has each area note what configurations and links in the others name of it.
 func across(scans []*scanner) {
@@ -384,6 +422,7 @@ func (s Store) recover(ctx context.Context) (reports []Report, active []notes, e
 
 // read returns the notes of a name. Those that nobody can make sense of are removed: they would be in the way for ever.
 func (s Store) read(name string) (n notes, err error) {
+	defer func() { n.name = name }()
 	text, err := os.ReadFile(s.file(name))
 	if err != nil {
 		return n, err

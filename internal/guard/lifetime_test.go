@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -142,6 +143,56 @@ func TestNotesLastAsLongAsVMs(t *testing.T) {
 			t.Fatalf("left: planted %v, notes %v, VMs %v, %v", found, left, h.running, err)
 		}
 	})
+}
+
+// A session that begins while another one of the project is still being noted does not take for the
+// user's what the other's guest has planted meanwhile.
+func TestNotesWaitForOthers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.git("init", "-q", "sub")
+	first := w.begin(true)
+	complete := first.notes
+	early := complete
+	area := *complete.Areas[0]
+	area.Partial, area.Dirs, area.Nodes = true, nil, nil
+	early.Walking, early.Areas = true, []*Area{&area}
+	if err := state.WriteJSON(w.store.file(first.name), early); err != nil {
+		t.Fatal(err)
+	}
+	w.write("sub/.git/hooks/post-commit", "evil")
+	begun := make(chan *Watch)
+	go func() {
+		second, _, err := w.store.Begin(context.Background(), Site{Root: w.root, Main: w.root}, true)
+		if err != nil {
+			t.Error(err)
+		}
+		begun <- second
+	}()
+	for { // until the second one is at it
+		gate, err := w.store.Locks.TryLock("guard", state.Exclusive)
+		if errors.Is(err, state.ErrLocked) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		gate.Unlock()
+		runtime.Gosched()
+	}
+	if err := state.WriteJSON(w.store.file(first.name), complete); err != nil {
+		t.Fatal(err)
+	}
+	second := <-begun
+	if second == nil {
+		t.FailNow()
+	}
+	w.end(first)
+	w.write("sub/.git/hooks/post-commit", "evil")
+	w.end(second)
+	if _, err := os.Stat(w.path("sub/.git/hooks/post-commit")); err == nil {
+		t.Error("what a guest has planted stays")
+	}
 }
 
 // Notes whose VMs nobody can name are no notes without VMs.
