@@ -12,8 +12,6 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
-
-	"github.com/themouette/claude-vm/internal/proc"
 )
 
 // CredentialsFile holds the tokens of a login, relative to the home directory; mode 0600. The access token in it lives for
@@ -203,21 +201,6 @@ func (l Login) Credentials() ([]byte, error) {
 		return nil, nil
 	}
 	return json.Marshal(Login{Tokens: l.Tokens})
-}
-
-// LoginSecrets are the variables whose values log Claude in by themselves.
-func LoginSecrets() []string {
-	return []string{"ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"}
-}
-
-// LoginVariables are the variables by which Claude is logged in without a file.
-func LoginVariables() []string {
-	return append(LoginSecrets(), "CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLAUDE_CODE_USE_FOUNDRY")
-}
-
-// HasLogin says whether an environment logs Claude in.
-func HasLogin(env []string) bool {
-	return slices.ContainsFunc(LoginVariables(), func(name string) bool { return proc.Getenv(env, name) != "" })
 }
 
 // MayLogIn says whether the content of a settings file of Claude could log it in.

@@ -163,18 +163,6 @@ func TestSameAccount(t *testing.T) {
 	}
 }
 
-func TestHasLogin(t *testing.T) {
-	t.Parallel()
-	for variable, want := range map[string]bool{
-		"ANTHROPIC_API_KEY=k": true, "CLAUDE_CODE_OAUTH_TOKEN=t": true, "CLAUDE_CODE_USE_BEDROCK=1": true,
-		"ANTHROPIC_API_KEY=": false, "ANTHROPIC_BASE_URL=http://x": false, "HOME=/": false,
-	} {
-		if got := HasLogin([]string{variable}); got != want {
-			t.Errorf("%s: %v", variable, got)
-		}
-	}
-}
-
 // What a guest answers is read without harm, and what is kept of it says the same when it is read again.
 func FuzzReadLogin(f *testing.F) {
 	f.Add([]byte(someCredentials), []byte(someState))

@@ -344,9 +344,12 @@ func guestPath(mounts []mount.Mount, path string) string {
 	return best
 }
 
-// passedOn are the variables that a guest gets from the host without being asked: Claude's login, and what kind of
-// terminal and which time zone a person sits at.
-var passedOn = append(claude.LoginSecrets(), "ANTHROPIC_BASE_URL", "TERM", "COLORTERM", "LANG", "TZ")
+// passedOn are the variables that a guest gets from the host without being asked, besides those by which Claude finds its
+// service: what kind of terminal and which time zone a person sits at.
+var passedOn = []string{
+	"TERM", "COLORTERM", "TERM_PROGRAM", "TERM_PROGRAM_VERSION", "KITTY_WINDOW_ID", "WEZTERM_PANE", "ALACRITTY_WINDOW_ID", "WT_SESSION",
+	"VTE_VERSION", "FORCE_HYPERLINK", "NO_COLOR", "FORCE_COLOR", "LANG", "TZ",
+}
 
 // guestEnv returns the variables that the guest's command gets, and those of them that the user has named an address with: a
 // file in the project is written by whoever works there. What was asked for more closely comes later, and so wins.
@@ -362,6 +365,14 @@ func (a *app) guestEnv(p *project.Project, cfg *config.Config) (env, named []str
 		if value := proc.Getenv(a.Env, name); value != "" {
 			add(false, name+"="+value)
 		}
+	}
+	provider, _ := claude.Provider(a.Env)
+	add(false, provider...)
+	for _, item := range cfg.Env.Inherit {
+		add(false, envfile.Matching(a.Env, item.Value)...)
+	}
+	for _, v := range cfg.Env.Set.Items() {
+		add(v.Origin.Layer == config.Project, v.Value)
 	}
 	for _, name := range a.flags.inherit {
 		if !envfile.ValidName(name) {

@@ -44,7 +44,7 @@ func mayImport() map[string][]string {
 		"internal/selfupdate":   {"fetch", "proc"},
 		"internal/host":         {},
 		"internal/guard":        {"state"},
-		"internal/trust":        {"config", "mount", "state"},
+		"internal/trust":        {"claude", "config", "mount", "state"},
 	}
 }
 

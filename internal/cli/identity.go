@@ -61,6 +61,7 @@ func (a *app) addUser(ctx context.Context, store template.Store, p *project.Proj
 // can log in it warns; Claude says so itself, too, but only once its VM has booted.
 func (a *app) addLogin(ctx context.Context, store template.Store, p *project.Project, spec *session.Spec) (*loginKeeper, error) {
 	if claude.HasLogin(spec.Command.Env) {
+		a.sayLeft(spec.Command.Env)
 		return nil, nil
 	}
 	login := a.keptLogin()
@@ -75,6 +76,16 @@ func (a *app) addLogin(ctx context.Context, store template.Store, p *project.Pro
 	}
 	credentials, err := login.Credentials()
 	return &loginKeeper{store: loginStore{a.state()}, held: login, file: credentials, unlikely: unlikely}, err
+}
+
+// sayLeft names the variables of Claude's provider that lead to files of this computer: a session does not have these.
+func (a *app) sayLeft(env []string) {
+	_, files := claude.Provider(a.Env)
+	files = slices.DeleteFunc(files, func(name string) bool { return proc.Getenv(env, name) != "" })
+	if len(files) > 0 {
+		a.ui.Warn("a session does not have the files that %s leads to, and Claude may find no login there", strings.Join(files, ", "))
+		a.ui.Hint("give it the credentials as variables, or share the files with --mount and name them with --env")
+	}
 }
 
 // shared returns what the user gives of their own ~/.claude, and says what of it stays here, unless that has been said.

@@ -130,7 +130,7 @@ func (a *app) spawnKeeper(order []byte) error {
 	defer write.Close()
 	env := append(slices.DeleteFunc(slices.Clone(a.Env), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
-		return slices.Contains(claude.LoginSecrets(), name)
+		return claude.Secret(name)
 	}), "CLAUDE_VM_HOME="+folder)
 	err = proc.Detach(proc.Cmd{Argv: []string{self, keepSpare}, Env: env, Dir: "/"}, read, log, log)
 	if err != nil {

@@ -36,6 +36,7 @@ type Config struct {
 	Mounts   []Mount
 	Ports    []Port
 	Claude   Claude
+	Env      Env
 	Standby  Standby
 	Guard    Guard
 	Update   Update

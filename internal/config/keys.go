@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/mod/semver"
 
+	"github.com/themouette/claude-vm/internal/envfile"
 	"github.com/themouette/claude-vm/internal/wall"
 )
 
@@ -49,6 +50,8 @@ func (c *Config) keys() []key {
 		{path: "claude.source", def: "auto", value: text(&c.Claude.Source, oneOf("auto", "release", "npm")), doc: "Where Claude Code comes from: Anthropic's release channel or the npm registry this host is set up for; `auto` tries them in that order."},
 		{path: "claude.conversations", def: "filtered", value: text(&c.Claude.Conversations, oneOf("filtered", "own", "none")), doc: "What becomes of Claude's conversations, its memory and its checkpoints. `filtered`: sessions and Claude on this computer have the same; what comes out of a VM goes through a filter. `own`: sessions share theirs among themselves. `none`: nothing is kept."},
 		{path: "claude.share", unset: "nothing", value: list{p: &c.Claude.Share, format: oneOf("settings", "memory", "skills", "agents", "commands", "plugins"), replaces: true}, doc: "What each session gets a copy of from your own ~/.claude."},
+		{path: "env.inherit", value: list{p: &c.Env.Inherit, format: such("the name of a variable, or the beginning of one and `*`", envfile.ValidPattern)}, doc: "Variables of the host's environment that sessions get when they are set. What Claude Code needs to use a provider goes along without this."},
+		{path: "env.set", value: variables{&c.Env.Set}, doc: "Variables that sessions get."},
 		{path: "update.check", def: "true", value: boolean(&c.Update.Check), doc: "Whether to look for a newer claude-vm once a day, while a session runs on a terminal."},
 		{path: "mounts", value: tables[Mount, *Mount]{&c.Mounts}, doc: "A host directory that every session sees."},
 		{path: "ports", value: tables[Port, *Port]{&c.Ports}, doc: "A port of the guest that the host's loopback offers."},

@@ -68,6 +68,11 @@ func (v environment) decode(at string, x any, s *source) {
 		return
 	}
 	*v.p = map[string]string{}
+	eachVariable(at, m, s, func(name, text, _ string) { (*v.p)[name] = text })
+}
+
+// eachVariable hands over the variables of a table, with the path at which each stands, and reports what is none.
+func eachVariable(at string, m map[string]any, s *source, do func(name, text, at string)) {
 	for _, name := range slices.Sorted(maps.Keys(m)) {
 		text, ok := m[name].(string)
 		switch at := join(at, name); {
@@ -76,7 +81,7 @@ func (v environment) decode(at string, x any, s *source) {
 		case !ok || strings.ContainsRune(text, 0):
 			s.report(at, mustBe(errUnwanted, "a string without NUL characters", m[name]))
 		default:
-			(*v.p)[name] = text
+			do(name, text, at)
 		}
 	}
 }

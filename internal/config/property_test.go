@@ -153,10 +153,16 @@ func document(t *rapid.T, all map[string][]string) string {
 				g = rapid.SampledFrom([]string{"settings", "skills"})
 			case "network.allow":
 				g = rapid.SampledFrom([]string{"localhost:5432", "10.0.0.0/8", "[fd00::1]:22", "nas.local", "*"})
+			case "env.inherit":
+				g = rapid.StringMatching(`[A-Z_]{1,5}\*?`)
 			case "packages.system":
 				g = rapid.StringMatching(`[a-z0-9][a-z0-9+]{1,5}`)
 			}
 			fmt.Fprintf(&b, "%s = %s\n", k.path, words(k.path, g))
+		case variables:
+			if some(k.path) {
+				fmt.Fprintf(&b, "%s = { A = %s }\n", k.path, quote(word.Draw(t, k.path)))
+			}
 		}
 	}
 	for _, name := range []string{"mounts", "setup.mounts"} {

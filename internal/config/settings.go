@@ -27,6 +27,12 @@ func (c *Config) Settings() []Setting {
 
 func settings(keys []key, origin func(key) Origin) (all []Setting) {
 	for _, k := range keys {
+		if v, ok := k.value.(variables); ok {
+			for _, item := range v.p.Items() {
+				all = append(all, Setting{Key: k.path, Value: item.Value, Origin: item.Origin})
+			}
+			continue
+		}
 		switch v := k.show().(type) {
 		case nil:
 		case []Item:

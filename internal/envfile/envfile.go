@@ -102,3 +102,21 @@ func ValidName(name string) bool {
 	}
 	return name != ""
 }
+
+// ValidPattern says whether a text is the name of a variable, or the beginning of one with * behind it.
+func ValidPattern(text string) bool {
+	begin, all := strings.CutSuffix(text, "*")
+	return ValidName(begin) || all && begin == ""
+}
+
+// Matching returns the variables of an environment whose names a pattern stands for, each as NAME=VALUE.
+func Matching(env []string, pattern string) (found []string) {
+	begin, all := strings.CutSuffix(pattern, "*")
+	for _, variable := range env {
+		name, _, _ := strings.Cut(variable, "=")
+		if ValidName(name) && (name == begin || all && strings.HasPrefix(name, begin)) {
+			found = append(found, variable)
+		}
+	}
+	return found
+}

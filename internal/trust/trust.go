@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/themouette/claude-vm/internal/claude"
 	"github.com/themouette/claude-vm/internal/config"
 	"github.com/themouette/claude-vm/internal/mount"
 )
@@ -93,7 +94,7 @@ func (r *Review) Refused() []Request {
 func inside(key string) bool {
 	switch key {
 	case "vm.disk", "vm.memory", "vm.cpus", "vm.accel",
-		"packages.system", "defaults.claude_args", "claude.version", "claude.source", "standby.count", "standby.ttl", "standby.memory_limit":
+		"env.set", "packages.system", "defaults.claude_args", "claude.version", "claude.source", "standby.count", "standby.ttl", "standby.memory_limit":
 		return true
 	case "tools.gpg":
 		return false
@@ -133,6 +134,14 @@ func (r *Review) setting(s config.Setting, theirs bool) {
 	case "vm.mount_type":
 		if theirs && s.Value == "reverse-sshfs" {
 			r.refuse(s.Origin, "it gives the VM all files of your account", "vm.mount_type = %q", s.Value)
+		}
+	case "env.inherit":
+		if theirs {
+			r.ask(s.Origin, "the value of %s in your environment (env.inherit)", s.Value)
+		}
+	case "env.set":
+		if name, value, _ := strings.Cut(s.Value, "="); theirs && claude.Steers(name) {
+			r.ask(s.Origin, "%s = %q: which service Claude talks to, or as whom (env.set)", name, value)
 		}
 	case "guard.git":
 		if theirs && s.Value != "restore" {
