@@ -16,6 +16,7 @@ import (
 	"github.com/themouette/claude-vm/internal/git"
 	"github.com/themouette/claude-vm/internal/guest"
 	"github.com/themouette/claude-vm/internal/lima"
+	"github.com/themouette/claude-vm/internal/login"
 	"github.com/themouette/claude-vm/internal/proc"
 	"github.com/themouette/claude-vm/internal/project"
 	"github.com/themouette/claude-vm/internal/session"
@@ -44,17 +45,19 @@ func (a *app) addUser(ctx context.Context, store template.Store, p *project.Proj
 	}
 	spec.Arrived = func(ctx context.Context, exec session.Exec) error {
 		if keeper != nil {
-			defer keeper.begin(ctx, exec)
+			defer keeper.Begin(ctx, exec.Ask, func(ctx context.Context, line string, in io.Reader) error {
+				return exec(ctx, lima.Command{Line: line, Stdin: in})
+			})
 		}
 		return send(ctx, exec, shared)
 	}
 	tell = func(int) {}
-	var login claude.Login
+	var held claude.Login
 	if keeper != nil {
-		spec.Leaving, login = keeper.end, keeper.held
+		spec.Leaving, held = keeper.leave, keeper.Held
 		tell = func(code int) { a.tellLogin(keeper, code) }
 	}
-	return tell, a.addHome(p, login, shared.Settings, spec)
+	return tell, a.addHome(p, held, shared.Settings, spec)
 }
 
 // addLogin returns what looks after the login of a session whose environment has none, else nil. Of a Claude that nobody
@@ -63,8 +66,8 @@ func (a *app) addLogin(ctx context.Context, store template.Store, p *project.Pro
 	if claude.HasLogin(spec.Command.Env) {
 		return nil, nil
 	}
-	login := a.keptLogin()
-	unlikely := login.Empty() && !spec.TTY && runsClaude(spec.Command)
+	kept := a.keptLogin()
+	unlikely := kept.Empty() && !spec.TTY && runsClaude(spec.Command)
 	if unlikely && !mayLogIn(p, spec) {
 		record, err := template.ReadRecord(store.Lima, spec.Template)
 		if err == nil && len(record.Disks) <= 1 { // no more than the base: nobody can have put a login there
@@ -73,8 +76,43 @@ func (a *app) addLogin(ctx context.Context, store template.Store, p *project.Pro
 			unlikely = false // it has been said
 		}
 	}
-	credentials, err := login.Credentials()
-	return &loginKeeper{store: loginStore{a.state()}, held: login, file: credentials, unlikely: unlikely}, err
+	sync, _, err := a.logins().Give(kept)
+	return &loginKeeper{sync, unlikely}, err
+}
+
+// loginKeeper is the login of one session.
+type loginKeeper struct {
+	*login.Sync
+	unlikely bool // Claude works without a terminal, and we know of no login
+}
+
+func (k loginKeeper) leave(ctx context.Context, ask session.Ask) { k.Leave(ctx, login.Ask(ask)) }
+
+func (a *app) logins() login.Store { return login.Store{Dir: a.state()} }
+
+// tellLogin says what became of the login of a session whose command ended with a code.
+func (a *app) tellLogin(k *loginKeeper, code int) {
+	news, err := k.News()
+	who := ui.Sanitize(k.Held.Who())
+	switch news {
+	case login.First:
+		a.ui.Info("the login of %s is kept for the next sessions (claude-vm login --status)", who)
+	case login.OtherAccount:
+		a.ui.Warn("sessions are logged in as %s from now on (claude-vm login --status)", who)
+	case login.Anonymous:
+		a.ui.Warn("the login that the session ended with does not say whose it is, and was not kept")
+		a.ui.Hint("if it is yours, log in with: claude-vm login")
+	case login.Ended:
+		a.ui.Warn("Claude's login has ended")
+		a.ui.Hint("log in again with: claude-vm login")
+	case login.None, login.Renewed:
+	}
+	if k.unlikely && k.Held.Empty() && code != 0 {
+		a.ui.Hint("if Claude is not logged in: " + loginHint)
+	}
+	if err != nil {
+		a.ui.Warn("the login that the session ended with could not be kept: %v", err)
+	}
 }
 
 // shared returns what the user gives of their own ~/.claude, and says what of it stays here, unless that has been said.
@@ -117,12 +155,12 @@ func send(ctx context.Context, exec session.Exec, shared *claude.Shared) error {
 }
 
 // addHome adds what Claude is to find in its home.
-func (a *app) addHome(p *project.Project, login claude.Login, settings []byte, spec *session.Spec) error {
+func (a *app) addHome(p *project.Project, held claude.Login, settings []byte, spec *session.Spec) error {
 	answers := claude.Answers{
 		Dirs:            []string{spec.Command.Dir, guestPath(spec.Mounts, p.Main)},
 		APIKey:          proc.Getenv(spec.Command.Env, "ANTHROPIC_API_KEY"),
 		SkipPermissions: true,
-		Login:           login,
+		Login:           held,
 	}
 	account, err := claude.FirstRun(nil, answers)
 	if err != nil {
@@ -136,7 +174,7 @@ func (a *app) addHome(p *project.Project, login claude.Login, settings []byte, s
 		guest.File{Path: claude.StateFile, Content: string(account)},
 		guest.File{Path: ".claude/settings.json", Content: string(settings)},
 	)
-	credentials, err := login.Credentials()
+	credentials, err := held.Credentials()
 	if err != nil || credentials == nil {
 		return err
 	}
@@ -228,12 +266,12 @@ func sshKey(configured, home string) (string, error) {
 
 // keptLogin returns the login to give to a session, empty if there is none that can be used.
 func (a *app) keptLogin() claude.Login {
-	kept, err := loginStore{a.state()}.read()
+	kept, err := a.logins().Read()
 	switch {
 	case err != nil:
 		a.ui.Warn("going on without the login that was kept: %v", err)
 		a.ui.Hint("make a new one with: claude-vm login")
-	case kept.usable(time.Now()):
+	case kept.Usable(time.Now()):
 		return kept.Login
 	case !kept.Login.Empty():
 		a.ui.Warn("the login of %s has ended", ui.Sanitize(kept.Login.Who()))

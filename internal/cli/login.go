@@ -13,6 +13,7 @@ import (
 	"github.com/themouette/claude-vm/internal/config"
 	"github.com/themouette/claude-vm/internal/guest"
 	"github.com/themouette/claude-vm/internal/lima"
+	"github.com/themouette/claude-vm/internal/login"
 	"github.com/themouette/claude-vm/internal/proc"
 	"github.com/themouette/claude-vm/internal/project"
 	"github.com/themouette/claude-vm/internal/session"
@@ -45,7 +46,7 @@ unless the environment logs Claude in.`,
   claude-vm login --forget`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
-			store := loginStore{a.state()}
+			store := a.logins()
 			if status && forget || status && fromHost || forget && fromHost {
 				return usageError{cmd.CommandPath(), errors.New("--status, --forget and --from-host exclude each other")}
 			}
@@ -96,23 +97,24 @@ func (a *app) login(ctx context.Context, args []string) error {
 	if spec.Template, err = a.bareLayer(ctx, store, p, cfg); err != nil {
 		return err
 	}
-	keeper := &loginKeeper{store: loginStore{a.state()}, deliberate: true}
-	spec.Leaving = keeper.end
+	keeper := &loginKeeper{Sync: &login.Sync{Store: a.logins(), Deliberate: true}}
+	spec.Leaving = keeper.leave
 	if err := a.addHome(p, claude.Login{}, nil, &spec); err != nil {
 		return err
 	}
 	defer a.keepTerminal()()
 	runner := session.Runner{Store: store, UI: a.ui}
 	code, err := runner.Run(ctx, spec)
+	_, lost := keeper.News()
 	switch {
-	case err != nil || keeper.err != nil:
-		return errors.Join(err, keeper.err)
+	case err != nil || lost != nil:
+		return errors.Join(err, lost)
 	case code != 0:
 		return exitCode(code)
-	case keeper.held.Empty():
+	case keeper.Held.Empty():
 		return errNotKept
 	}
-	return a.saidKept(keeper.store, keeper.held)
+	return a.saidKept(keeper.Store, keeper.Held)
 }
 
 // loginSpec says what a session for a login is: a command on the user's terminal, and nothing
@@ -168,19 +170,19 @@ func (a *app) bareLayer(ctx context.Context, store template.Store, p *project.Pr
 	return found.Name, err
 }
 
-func (a *app) saidKept(store loginStore, login claude.Login) error {
-	return a.print("the login of %s is kept in %s, and every session is given it\n", ui.Sanitize(login.Who()), ui.Sanitize(store.path()))
+func (a *app) saidKept(store login.Store, kept claude.Login) error {
+	return a.print("the login of %s is kept in %s, and every session is given it\n", ui.Sanitize(kept.Who()), ui.Sanitize(store.Path()))
 }
 
 // loginFromHost keeps the login of the Claude on this machine, if the user says so.
-func (a *app) loginFromHost(ctx context.Context, store loginStore, yes bool) error {
-	login, source, err := claude.HostLogin(ctx, a.Env, a.Home, time.Now())
+func (a *app) loginFromHost(ctx context.Context, store login.Store, yes bool) error {
+	found, source, err := claude.HostLogin(ctx, a.Env, a.Home, time.Now())
 	if err != nil {
 		return err
 	}
 	if !yes {
 		a.ui.Info("Claude here and in the VMs will share one login. Where it is renewed first, the other may have to log in again.")
-		agreed, err := a.ui.Confirm(ctx, "Give the login of "+ui.Sanitize(login.Who())+" ("+ui.Sanitize(source)+") to all VMs?", false)
+		agreed, err := a.ui.Confirm(ctx, "Give the login of "+ui.Sanitize(found.Who())+" ("+ui.Sanitize(source)+") to all VMs?", false)
 		if err != nil {
 			return err
 		}
@@ -188,14 +190,14 @@ func (a *app) loginFromHost(ctx context.Context, store loginStore, yes bool) err
 			return errNotKept
 		}
 	}
-	if _, err := store.offer(ctx, claude.Login{}, login, true, time.Now()); err != nil {
+	if _, err := store.Offer(ctx, claude.Login{}, found, true, time.Now()); err != nil {
 		return err
 	}
-	return a.saidKept(store, login)
+	return a.saidKept(store, found)
 }
 
-func (a *app) loginStatus(store loginStore) error {
-	kept, err := store.read()
+func (a *app) loginStatus(store login.Store) error {
+	kept, err := store.Read()
 	if err != nil {
 		return err
 	}
@@ -204,7 +206,7 @@ func (a *app) loginStatus(store loginStore) error {
 	}
 	until := "does not expire"
 	now := time.Now()
-	if t := kept.Login.Tokens; !kept.usable(now) {
+	if t := kept.Login.Tokens; !kept.Usable(now) {
 		until = "ended; log in again with: claude-vm login"
 	} else if t != nil && t.ExpiresAt != 0 {
 		until = "good until " + when(t.ExpiresAt)
@@ -222,7 +224,7 @@ func (a *app) loginStatus(store loginStore) error {
 	if t := kept.Login.Tokens; t != nil && t.SubscriptionType != "" {
 		rows = append(rows, [2]string{"plan", t.SubscriptionType})
 	}
-	rows = append(rows, [2]string{"login", until}, [2]string{"kept", store.path() + ", since " + kept.Kept.Local().Format(time.DateTime)})
+	rows = append(rows, [2]string{"login", until}, [2]string{"kept", store.Path() + ", since " + kept.Kept.Local().Format(time.DateTime)})
 	for _, name := range claude.LoginVariables() {
 		if proc.Getenv(a.Env, name) != "" {
 			rows = append(rows, [2]string{"but", name + " is set here, and counts instead"})
@@ -237,8 +239,8 @@ func (a *app) loginStatus(store loginStore) error {
 
 func when(ms int64) string { return time.UnixMilli(ms).Format(time.DateTime) }
 
-func (a *app) forgetLogin(ctx context.Context, store loginStore) error {
-	was, err := store.forget(ctx)
+func (a *app) forgetLogin(ctx context.Context, store login.Store) error {
+	was, err := store.Forget(ctx)
 	if err != nil {
 		return err
 	}
