@@ -18,12 +18,12 @@ import (
 	"github.com/themouette/claude-vm/internal/config"
 	"github.com/themouette/claude-vm/internal/envfile"
 	"github.com/themouette/claude-vm/internal/guest"
+	"github.com/themouette/claude-vm/internal/instance"
 	"github.com/themouette/claude-vm/internal/lima"
 	"github.com/themouette/claude-vm/internal/mount"
 	"github.com/themouette/claude-vm/internal/proc"
 	"github.com/themouette/claude-vm/internal/project"
 	"github.com/themouette/claude-vm/internal/session"
-	"github.com/themouette/claude-vm/internal/template"
 	"github.com/themouette/claude-vm/internal/trust"
 	"github.com/themouette/claude-vm/internal/ui"
 )
@@ -54,7 +54,7 @@ type prepared struct {
 	project *project.Project
 	cfg     *config.Config
 	asked   *trust.Review
-	store   template.Store
+	store   instance.Store
 	spec    session.Spec
 	tell    func(code int) // what there is to tell at its end
 }
@@ -126,14 +126,14 @@ func (a *app) runSession(ctx context.Context, command func(*config.Config) guest
 }
 
 // ensureTemplate builds a missing template if the user wants that.
-func (a *app) ensureTemplate(ctx context.Context, store template.Store, p *project.Project, cfg *config.Config, asked *trust.Review) error {
+func (a *app) ensureTemplate(ctx context.Context, store instance.Store, p *project.Project, cfg *config.Config, asked *trust.Review) error {
 	record, lock, err := store.Find(ctx, p.TemplateName())
 	if err == nil {
 		lock.Unlock()
 		a.sayOldClaude(cfg, record)
 		return builtFrom(ctx, store, cfg, record)
 	}
-	if !errors.Is(err, template.ErrNone) {
+	if !errors.Is(err, instance.ErrNone) {
 		return err
 	}
 	if !a.flags.autoSetup {
@@ -158,7 +158,7 @@ func (a *app) ensureTemplate(ctx context.Context, store template.Store, p *proje
 }
 
 // builtFrom makes sure that a template stands on the image that the command line asks for: a session cannot change that.
-func builtFrom(ctx context.Context, store template.Store, cfg *config.Config, record template.Record) error {
+func builtFrom(ctx context.Context, store instance.Store, cfg *config.Config, record instance.Record) error {
 	if cfg.Origin("vm.image").Layer != config.Flag {
 		return nil
 	}

@@ -19,9 +19,10 @@ func mayImport() map[string][]string {
 	floor := []string{"proc", "state", "ui"}
 	return map[string][]string{
 		"cmd/claude-vm":         {"cli"},
-		"internal/cli":          append(floor, "claude", "config", "conversation", "envfile", "fetch", "forward", "git", "guard", "guest", "host", "lima", "login", "mount", "network", "npm", "project", "selfupdate", "session", "template", "tool", "trust", "wall"),
-		"internal/session":      append(floor, "guest", "host", "lima", "login", "mount", "project", "template"),
-		"internal/template":     append(floor, "claude", "guest", "lima", "mount", "project", "tool"),
+		"internal/cli":          append(floor, "claude", "config", "conversation", "envfile", "fetch", "forward", "git", "guard", "guest", "host", "instance", "lima", "login", "mount", "network", "npm", "project", "selfupdate", "session", "template", "tool", "trust", "wall"),
+		"internal/session":      append(floor, "guest", "host", "instance", "lima", "mount", "project"),
+		"internal/template":     append(floor, "claude", "guest", "instance", "lima", "mount", "project", "tool"),
+		"internal/instance":     append(floor, "guest", "lima"),
 		"internal/login":        {"claude", "guest", "proc", "state"},
 		"internal/lima":         {"host", "mount", "proc", "state", "wall"},
 		"internal/project":      {"git"},

@@ -20,10 +20,10 @@ import (
 
 	"github.com/themouette/claude-vm/internal/config"
 	"github.com/themouette/claude-vm/internal/guest"
+	"github.com/themouette/claude-vm/internal/instance"
 	"github.com/themouette/claude-vm/internal/lima"
 	"github.com/themouette/claude-vm/internal/proc"
 	"github.com/themouette/claude-vm/internal/session"
-	"github.com/themouette/claude-vm/internal/template"
 )
 
 func (a *app) benchCommand() *cobra.Command {
@@ -234,7 +234,7 @@ type sessionKind struct {
 
 // benchSession measures all that the command shell does, but for the start of its process and of what comes next. A VM that has
 // waited is awaited first.
-func (a *app) benchSession(ctx context.Context, store template.Store, kind sessionKind) (s sample, size int64, err error) {
+func (a *app) benchSession(ctx context.Context, store instance.Store, kind sessionKind) (s sample, size int64, err error) {
 	shell := *a
 	shell.Env = append(slices.Clone(a.Env), "CLAUDE_VM_STANDBY_COUNT="+strconv.Itoa(kind.spares),
 		"CLAUDE_VM_VM_ACCEL="+string(store.Lima.Accel)) // which is chosen, and said, already
@@ -248,7 +248,7 @@ func (a *app) benchSession(ctx context.Context, store template.Store, kind sessi
 			return s, 0, err
 		}
 	}
-	var used template.Entry
+	var used instance.Entry
 	shell.noNext = true // it would boot beside what is measured next
 	out := firstByte{Limited: proc.Limited{Most: maxAnswer}, first: func() { used, size = ownSession(store) }}
 	heard, err := shell.redirect(kind.tty, &out)
@@ -263,7 +263,7 @@ func (a *app) benchSession(ctx context.Context, store template.Store, kind sessi
 	if err == nil {
 		err = out.check()
 	}
-	if waited := template.KindOf(used.Name) == template.Spare; err == nil && waited != (kind.spares > 0) {
+	if waited := instance.KindOf(used.Name) == instance.Spare; err == nil && waited != (kind.spares > 0) {
 		err = fmt.Errorf("%q was measured with the VM %s", kind.name, used.Name)
 	}
 	return sample{out.at.Sub(begin), end.Sub(out.at), busy}, size, err
@@ -351,18 +351,18 @@ func processorTime() time.Duration {
 }
 
 // ownSession returns the only session of this process, and the bytes that it has on the disk.
-func ownSession(store template.Store) (template.Entry, int64) {
-	entries, _ := store.List(template.Session)
+func ownSession(store instance.Store) (instance.Entry, int64) {
+	entries, _ := store.List(instance.Session)
 	for _, e := range entries {
 		if e.PID == os.Getpid() {
 			return e, lima.Size(store.Lima.Dir(e.Name))
 		}
 	}
-	return template.Entry{}, 0
+	return instance.Entry{}, 0
 }
 
 // benchPlain measures what Lima does by itself.
-func (a *app) benchPlain(ctx context.Context, store template.Store, name, image string, runs uint) (samples []sample, err error) {
+func (a *app) benchPlain(ctx context.Context, store instance.Store, name, image string, runs uint) (samples []sample, err error) {
 	record, lock, err := store.Find(ctx, name)
 	if err != nil {
 		return nil, err

@@ -11,12 +11,12 @@ import (
 
 	"github.com/themouette/claude-vm/internal/config"
 	"github.com/themouette/claude-vm/internal/guest"
+	"github.com/themouette/claude-vm/internal/instance"
 	"github.com/themouette/claude-vm/internal/lima"
 	"github.com/themouette/claude-vm/internal/mount"
 	"github.com/themouette/claude-vm/internal/proc"
 	"github.com/themouette/claude-vm/internal/project"
 	"github.com/themouette/claude-vm/internal/session"
-	"github.com/themouette/claude-vm/internal/template"
 	"github.com/themouette/claude-vm/internal/trust"
 )
 
@@ -27,7 +27,7 @@ const (
 )
 
 // benchMounts measures each way to share a folder that this host and the guest may have.
-func (a *app) benchMounts(ctx context.Context, store template.Store, p *project.Project, cfg *config.Config, asked *trust.Review) error {
+func (a *app) benchMounts(ctx context.Context, store instance.Store, p *project.Project, cfg *config.Config, asked *trust.Review) error {
 	record, lock, err := store.Find(ctx, p.TemplateName())
 	if err != nil {
 		return err
@@ -71,7 +71,7 @@ type figure struct {
 	took time.Duration
 }
 
-func (a *app) benchMount(ctx context.Context, store template.Store, cfg *config.Config, asked *trust.Review, kind string) (figures []figure, err error) {
+func (a *app) benchMount(ctx context.Context, store instance.Store, cfg *config.Config, asked *trust.Review, kind string) (figures []figure, err error) {
 	dir, err := os.MkdirTemp("", "claude-vm-bench-")
 	if err != nil {
 		return nil, err

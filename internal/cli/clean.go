@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/themouette/claude-vm/internal/template"
+	"github.com/themouette/claude-vm/internal/instance"
 	"github.com/themouette/claude-vm/internal/ui"
 )
 
@@ -28,7 +28,7 @@ On a terminal it asks first, elsewhere it does not.`,
 			if err != nil {
 				return err
 			}
-			return a.remove(cmd.Context(), yes, true, func(e template.Entry) bool { return e.Name == p.TemplateName() })
+			return a.remove(cmd.Context(), yes, true, func(e instance.Entry) bool { return e.Name == p.TemplateName() })
 		},
 	}
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
@@ -47,7 +47,7 @@ On a terminal it asks first, elsewhere it does not.`,
 		Example: "  claude-vm clean-all\n  claude-vm clean-all --yes",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.remove(cmd.Context(), yes, false, func(template.Entry) bool { return true })
+			return a.remove(cmd.Context(), yes, false, func(instance.Entry) bool { return true })
 		},
 	}
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
@@ -55,17 +55,17 @@ On a terminal it asks first, elsewhere it does not.`,
 }
 
 // remove removes the templates that are chosen, and the layers that nothing needs then.
-func (a *app) remove(ctx context.Context, yes, keepLayers bool, chosen func(template.Entry) bool) error {
+func (a *app) remove(ctx context.Context, yes, keepLayers bool, chosen func(instance.Entry) bool) error {
 	store, err := a.store(ctx)
 	if err != nil {
 		return err
 	}
 	a.sweep(ctx, store)
-	entries, err := store.List(template.Template)
+	entries, err := store.List(instance.Template)
 	if err != nil {
 		return err
 	}
-	var doomed []template.Entry
+	var doomed []instance.Entry
 	for _, e := range entries {
 		if chosen(e) {
 			doomed = append(doomed, e)
@@ -88,7 +88,7 @@ func (a *app) remove(ctx context.Context, yes, keepLayers bool, chosen func(temp
 }
 
 // projects names those that templates belong to, as many as a person would read.
-func projects(templates []template.Entry) string {
+func projects(templates []instance.Entry) string {
 	const most = 5
 	var names []string
 	for _, e := range templates[:min(most, len(templates))] {
@@ -101,7 +101,7 @@ func projects(templates []template.Entry) string {
 }
 
 // removeTemplates removes templates. One that resists does not keep the others.
-func (a *app) removeTemplates(ctx context.Context, store template.Store, doomed []template.Entry) error {
+func (a *app) removeTemplates(ctx context.Context, store instance.Store, doomed []instance.Entry) error {
 	var removed []string
 	var failures []error
 	for _, e := range doomed {

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/themouette/claude-vm/internal/template"
+	"github.com/themouette/claude-vm/internal/instance"
 	"github.com/themouette/claude-vm/internal/ui"
 )
 
@@ -70,11 +70,11 @@ func (a *app) sessionNames(arguments int, after cobra.ShellCompDirective) cobra.
 		if len(args) >= arguments || slices.Contains(a.Args[:len(a.Args)-1], "--") { // cobra does not tell of the --
 			return nil, after
 		}
-		all, _ := a.owned(template.Session)
+		all, _ := a.owned(instance.Session)
 		var names []cobra.Completion
 		for _, e := range all {
 			words := []string{e.Name}
-			if project := filepath.Base(e.Project); len(named(all, project)) == 1 && project == ui.Sanitize(project) {
+			if project := filepath.Base(e.Project); len(instance.Named(all, project)) == 1 && project == ui.Sanitize(project) {
 				words = append(words, project)
 			}
 			if slices.ContainsFunc(words, func(word string) bool { return slices.Contains(args, word) }) {

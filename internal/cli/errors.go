@@ -13,6 +13,7 @@ import (
 	"github.com/themouette/claude-vm/internal/fetch"
 	"github.com/themouette/claude-vm/internal/forward"
 	"github.com/themouette/claude-vm/internal/git"
+	"github.com/themouette/claude-vm/internal/instance"
 	"github.com/themouette/claude-vm/internal/lima"
 	"github.com/themouette/claude-vm/internal/mount"
 	"github.com/themouette/claude-vm/internal/network"
@@ -190,7 +191,7 @@ func knownErrors() []knownError {
 		{mount.ErrConflict, codeUsage, ""},
 		{network.ErrCertificates, codeUsage, "vm.ca_certificates names PEM files with certificates and nothing else in them"},
 		{session.ErrShrink, codeUsage, "for a smaller disk build the template anew: claude-vm setup --disk N"},
-		{template.ErrNone, codeMissing, "build it with: claude-vm setup"},
+		{instance.ErrNone, codeMissing, "build it with: claude-vm setup"},
 		{lima.ErrNoLima, codeHost, "install Lima: " + host.installLima()},
 		{lima.ErrOldLima, codeHost, "update Lima: " + host.installLima()},
 		{lima.ErrHangs, codeHost, "see what it waits for: limactl list, with LIMA_HOME set to the folder vm of claude-vm's own"},
@@ -198,7 +199,7 @@ func knownErrors() []knownError {
 		{errNoSSH, codeHost, "install OpenSSH's client: its package is called openssh-client, openssh-clients or openssh"},
 		{lima.ErrHome, codeHost, "choose a short folder, such as: export CLAUDE_VM_HOME=/var/tmp/cvm"},
 		{lima.ErrNoImage, codeHost, "--image takes a Lima template (template:debian-13), a disk image, or a folder made by `make image`"},
-		{template.ErrNoShare, codeHost, "use an image whose kernel has 9p; vm.mount_type = \"reverse-sshfs\" in your own ~/.claude-vm.toml gives VMs all files of your account"},
+		{instance.ErrNoShare, codeHost, "use an image whose kernel has 9p; vm.mount_type = \"reverse-sshfs\" in your own ~/.claude-vm.toml gives VMs all files of your account"},
 		{tool.ErrVersion, codeUsage, "leave the version out for the one that there is"},
 		{git.ErrNotInstalled, codeHost, "install git"},
 		{git.ErrHangs, codeRefused, "a pipe in the place of .git/config or .git/HEAD makes it wait for ever, and a session can put it there: look at .git"},
@@ -213,11 +214,11 @@ func knownErrors() []knownError {
 		{project.ErrGone, codeHost, "change to a folder that exists"},
 		{git.ErrDubiousOwner, codeRefused, "if you trust it: git config --global --add safe.directory FOLDER"},
 		{syscall.ENOSPC, codeHost, noSpaceHint},
-		{template.ErrUnknownDisks, codeFailure, "build it anew with claude-vm setup, in the project that it belongs to, or remove everything: claude-vm clean-all"},
+		{instance.ErrUnknownDisks, codeFailure, "build it anew with claude-vm setup, in the project that it belongs to, or remove everything: claude-vm clean-all"},
 		{template.ErrScript, codeFailure, "no template was changed; --verbose shows all that the script prints"},
-		{template.ErrBusy, codeBusy, "wait until it is done"},
+		{instance.ErrBusy, codeBusy, "wait until it is done"},
 		{state.ErrLocked, codeBusy, "wait until it is done"},
-		{template.ErrRunning, codeBusy, "somebody started the template with limactl; stop it there, or build it anew: claude-vm setup"},
+		{instance.ErrRunning, codeBusy, "somebody started the template with limactl; stop it there, or build it anew: claude-vm setup"},
 		{selfupdate.ErrNoKey, codeRefused, "install.sh gets the newest: curl -fsSL https://raw.githubusercontent.com/themouette/claude-vm/main/install.sh | bash"},
 		{selfupdate.ErrUnverified, codeDownload, "nothing was changed; try again later, and if it stays so, tell the maintainers"},
 		{selfupdate.ErrUnreachable, codeDownload, "check the network and the proxy variables"},

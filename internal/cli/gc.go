@@ -11,15 +11,15 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/themouette/claude-vm/internal/claude"
+	"github.com/themouette/claude-vm/internal/instance"
 	"github.com/themouette/claude-vm/internal/lima"
 	"github.com/themouette/claude-vm/internal/state"
-	"github.com/themouette/claude-vm/internal/template"
 	"github.com/themouette/claude-vm/internal/ui"
 )
 
 // garbage is what nobody uses.
 type garbage struct {
-	templates []template.Entry
+	templates []instance.Entry
 	downloads []string // folders of the cache
 	rows      [][]string
 	bytes     int64
@@ -90,8 +90,8 @@ built or fetched again.`,
 }
 
 // garbage looks for what nobody uses.
-func (a *app) garbage(store template.Store, unused time.Duration) (g garbage, err error) {
-	entries, err := store.List(template.Template)
+func (a *app) garbage(store instance.Store, unused time.Duration) (g garbage, err error) {
+	entries, err := store.List(instance.Template)
 	if err != nil {
 		return g, err
 	}
@@ -145,7 +145,7 @@ func (a *app) oldDownloads() ([]string, error) {
 }
 
 // collect removes what was found.
-func (a *app) collect(ctx context.Context, store template.Store, g garbage) error {
+func (a *app) collect(ctx context.Context, store instance.Store, g garbage) error {
 	failures := []error{a.removeTemplates(ctx, store, g.templates), store.Reclaim(ctx, false)}
 	if len(g.downloads) > 0 {
 		failures = append(failures, a.removeDownloads(g.downloads))

@@ -14,11 +14,11 @@ import (
 	"github.com/themouette/claude-vm/internal/config"
 	"github.com/themouette/claude-vm/internal/git"
 	"github.com/themouette/claude-vm/internal/host"
+	"github.com/themouette/claude-vm/internal/instance"
 	"github.com/themouette/claude-vm/internal/lima"
 	"github.com/themouette/claude-vm/internal/proc"
 	"github.com/themouette/claude-vm/internal/project"
 	"github.com/themouette/claude-vm/internal/state"
-	"github.com/themouette/claude-vm/internal/template"
 	"github.com/themouette/claude-vm/internal/wall"
 )
 
@@ -71,20 +71,20 @@ func (a *app) input(file string) config.Input {
 }
 
 // store returns the instances, without looking for what it takes to start one.
-func (a *app) store(ctx context.Context) (template.Store, error) {
+func (a *app) store(ctx context.Context) (instance.Store, error) {
 	client, err := lima.Locate(a.state().VMs(), a.Env)
 	if err == nil {
 		err = a.state().Make()
 	}
 	if err != nil {
-		return template.Store{}, err
+		return instance.Store{}, err
 	}
 	if err := a.checkLima(ctx, client); err != nil {
-		return template.Store{}, err
+		return instance.Store{}, err
 	}
 	client.Log = a.ui.Verbose()
 	client.Wall.Raise = a.raiseWall
-	return template.Store{Lima: client, State: a.state()}, nil
+	return instance.Store{Lima: client, State: a.state()}, nil
 }
 
 // checkLima makes sure that limactl is new enough. To ask it takes as long as all else that we do before a session, so that
@@ -122,7 +122,7 @@ func (a *app) checkSSH() error {
 
 // machines returns the instances, ready to start one: QEMU and ssh are there, the accelerator is chosen, and what earlier runs left
 // behind is removed. What the user's variables, which a guest will have, name as URLs is within its reach.
-func (a *app) machines(ctx context.Context, cfg *config.Config, named ...string) (template.Store, error) {
+func (a *app) machines(ctx context.Context, cfg *config.Config, named ...string) (instance.Store, error) {
 	store, err := a.store(ctx)
 	if err != nil {
 		return store, err
@@ -149,7 +149,7 @@ func (a *app) machines(ctx context.Context, cfg *config.Config, named ...string)
 }
 
 // sweep removes what dead owners left behind. That it fails is no reason to stop.
-func (a *app) sweep(ctx context.Context, store template.Store) {
+func (a *app) sweep(ctx context.Context, store instance.Store) {
 	removed, err := store.Sweep(ctx)
 	if len(removed) > 0 {
 		a.ui.Info("removed %d VM(s) that a killed claude-vm had left behind", len(removed))

@@ -15,13 +15,13 @@ import (
 	"github.com/themouette/claude-vm/internal/config"
 	"github.com/themouette/claude-vm/internal/git"
 	"github.com/themouette/claude-vm/internal/guest"
+	"github.com/themouette/claude-vm/internal/instance"
 	"github.com/themouette/claude-vm/internal/lima"
 	"github.com/themouette/claude-vm/internal/login"
 	"github.com/themouette/claude-vm/internal/proc"
 	"github.com/themouette/claude-vm/internal/project"
 	"github.com/themouette/claude-vm/internal/session"
 	"github.com/themouette/claude-vm/internal/state"
-	"github.com/themouette/claude-vm/internal/template"
 	"github.com/themouette/claude-vm/internal/trust"
 	"github.com/themouette/claude-vm/internal/ui"
 )
@@ -31,7 +31,7 @@ const loginHint = "log in once with claude-vm login, or set CLAUDE_CODE_OAUTH_TO
 
 // addUser makes a session the user's own: their git identity, their login, and what they share of their Claude. The function
 // that it returns is for the end, when the terminal is ours again.
-func (a *app) addUser(ctx context.Context, store template.Store, p *project.Project, cfg *config.Config, spec *session.Spec) (tell func(code int), err error) {
+func (a *app) addUser(ctx context.Context, store instance.Store, p *project.Project, cfg *config.Config, spec *session.Spec) (tell func(code int), err error) {
 	if err := a.addGit(ctx, p, cfg, spec); err != nil {
 		return nil, err
 	}
@@ -62,14 +62,14 @@ func (a *app) addUser(ctx context.Context, store template.Store, p *project.Proj
 
 // addLogin returns what looks after the login of a session whose environment has none, else nil. Of a Claude that nobody
 // can log in it warns; Claude says so itself, too, but only once its VM has booted.
-func (a *app) addLogin(ctx context.Context, store template.Store, p *project.Project, spec *session.Spec) (*loginKeeper, error) {
+func (a *app) addLogin(ctx context.Context, store instance.Store, p *project.Project, spec *session.Spec) (*loginKeeper, error) {
 	if claude.HasLogin(spec.Command.Env) {
 		return nil, nil
 	}
 	kept := a.keptLogin()
 	unlikely := kept.Empty() && !spec.TTY && runsClaude(spec.Command)
 	if unlikely && !mayLogIn(p, spec) {
-		record, err := template.ReadRecord(store.Lima, spec.Template)
+		record, err := instance.ReadRecord(store.Lima, spec.Template)
 		if err == nil && len(record.Disks) <= 1 { // no more than the base: nobody can have put a login there
 			a.ui.Warn("there is no login for Claude, and without a terminal it cannot ask for one")
 			a.ui.Hint(loginHint)

@@ -11,10 +11,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/themouette/claude-vm/internal/guest"
+	"github.com/themouette/claude-vm/internal/instance"
 	"github.com/themouette/claude-vm/internal/lima"
 	"github.com/themouette/claude-vm/internal/mount"
 	"github.com/themouette/claude-vm/internal/state"
-	"github.com/themouette/claude-vm/internal/template"
 	"github.com/themouette/claude-vm/internal/ui"
 )
 
@@ -138,13 +138,13 @@ func names(scripts []guest.Script) []string {
 
 func (a *app) templateFacts(name string) templateFacts {
 	store := a.look()
-	record, err := template.ReadRecord(store.Lima, name)
+	record, err := instance.ReadRecord(store.Lima, name)
 	if state.Gone(err) {
 		return templateFacts{Name: name, State: "not built yet"}
 	}
 	used := store.Used(name)
 	f := templateFacts{
-		Name: name, State: store.Condition(template.Entry{Name: name, Record: record}), Built: &record.Created, Used: &used,
+		Name: name, State: store.Condition(instance.Entry{Name: name, Record: record}), Built: &record.Created, Used: &used,
 		Claude: record.Claude, Tools: record.Tools, DiskGB: record.DiskGB, MemoryGB: record.MemoryGB, CPUs: record.CPUs, Bytes: lima.Size(store.Lima.Dir(name)),
 	}
 	for _, name := range record.Disks {

@@ -14,11 +14,11 @@ import (
 
 	"github.com/themouette/claude-vm/internal/claude"
 	"github.com/themouette/claude-vm/internal/config"
+	"github.com/themouette/claude-vm/internal/instance"
 	"github.com/themouette/claude-vm/internal/lima"
 	"github.com/themouette/claude-vm/internal/proc"
 	"github.com/themouette/claude-vm/internal/project"
 	"github.com/themouette/claude-vm/internal/session"
-	"github.com/themouette/claude-vm/internal/template"
 	"github.com/themouette/claude-vm/internal/trust"
 )
 
@@ -47,7 +47,7 @@ func (a *app) keepSpareCommand() *cobra.Command {
 }
 
 // runner runs the sessions that a configuration describes.
-func (a *app) runner(store template.Store, cfg *config.Config) session.Runner {
+func (a *app) runner(store instance.Store, cfg *config.Config) session.Runner {
 	return session.Runner{Store: store, UI: a.ui, Standby: session.Standby{
 		Count: standbyCount(cfg, store.Lima.Accel), TTL: cfg.Standby.TTL, MemoryGB: cfg.Standby.MemoryGB,
 		Spawn: func(order []byte) error {
@@ -70,7 +70,7 @@ func standbyCount(cfg *config.Config, accel lima.Accel) int {
 
 // prepareFirst has a spare made for the first session of a new template, if that has no flags of its own. That none could be
 // made is no failure of the setup.
-func (a *app) prepareFirst(store template.Store, p *project.Project, cfg *config.Config, asked *trust.Review, made template.Entry) {
+func (a *app) prepareFirst(store instance.Store, p *project.Project, cfg *config.Config, asked *trust.Review, made instance.Entry) {
 	runner := a.runner(store, cfg)
 	switch {
 	case runner.Standby.Count == 0:
@@ -94,7 +94,7 @@ func (a *app) prepareFirst(store template.Store, p *project.Project, cfg *config
 }
 
 // discardSpares ends the spares of templates that change or go.
-func (a *app) discardSpares(ctx context.Context, store template.Store, of func(templateName string) bool) {
+func (a *app) discardSpares(ctx context.Context, store instance.Store, of func(templateName string) bool) {
 	runner := session.Runner{Store: store}
 	if err := runner.Discard(ctx, of); err != nil {
 		a.ui.Warn("ending the VMs that wait: %v", err)

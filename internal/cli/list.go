@@ -10,8 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/themouette/claude-vm/internal/instance"
 	"github.com/themouette/claude-vm/internal/lima"
-	"github.com/themouette/claude-vm/internal/template"
 	"github.com/themouette/claude-vm/internal/ui"
 )
 
@@ -43,7 +43,7 @@ func (a *app) listCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			a.tidy(cmd.Context())
 			store := a.look()
-			entries, err := store.List(template.Template)
+			entries, err := store.List(instance.Template)
 			if err != nil {
 				return err
 			}
@@ -83,7 +83,7 @@ type sessionRow struct {
 
 func (r sessionRow) cells(home string) []string {
 	runs := r.Command
-	if r.Kind == string(template.Spare) {
+	if r.Kind == string(instance.Spare) {
 		runs = r.State
 	}
 	return []string{r.Name, tilde(r.Dir, home), runs, age(r.Started), fmt.Sprint(r.PID), fmt.Sprintf("%.0f%%", r.CPU), ui.Size(r.Memory), ui.Size(r.Bytes)}
@@ -99,11 +99,11 @@ func (a *app) psCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			a.tidy(cmd.Context())
 			store := a.look()
-			sessions, err := a.owned(template.Session)
+			sessions, err := a.owned(instance.Session)
 			if err != nil {
 				return err
 			}
-			spares, err := a.owned(template.Spare)
+			spares, err := a.owned(instance.Spare)
 			if err != nil {
 				return err
 			}
@@ -115,7 +115,7 @@ func (a *app) psCommand() *cobra.Command {
 			rows := []sessionRow{}
 			for _, e := range entries {
 				state := "running"
-				if e.Kind == template.Spare {
+				if e.Kind == instance.Spare {
 					state = map[bool]string{false: "booting", true: "ready"}[e.Ready]
 				}
 				rows = append(rows, sessionRow{
@@ -132,10 +132,8 @@ func (a *app) psCommand() *cobra.Command {
 }
 
 // owned returns the sessions or the spares that are alive, those included that still boot.
-func (a *app) owned(kind template.Kind) ([]template.Entry, error) {
-	store := a.look()
-	entries, err := store.List(kind)
-	return slices.DeleteFunc(entries, func(e template.Entry) bool { return e.Kind != kind || !store.Owned(e.Name) }), err
+func (a *app) owned(kind instance.Kind) ([]instance.Entry, error) {
+	return a.look().Alive(kind)
 }
 
 // printRows prints a list as JSON or as a table, or a sentence in the place of an empty table.
@@ -156,8 +154,8 @@ func printRows[Row interface{ cells(home string) []string }](
 }
 
 // look returns the instances for a command that only looks at them: it needs no limactl.
-func (a *app) look() *template.Store {
-	return &template.Store{Lima: &lima.Client{Home: a.state().VMs(), Env: a.Env}, State: a.state()}
+func (a *app) look() *instance.Store {
+	return &instance.Store{Lima: &lima.Client{Home: a.state().VMs(), Env: a.Env}, State: a.state()}
 }
 
 // ago says how long ago something was, in one unit.

@@ -12,6 +12,7 @@ import (
 	"github.com/themouette/claude-vm/internal/claude"
 	"github.com/themouette/claude-vm/internal/config"
 	"github.com/themouette/claude-vm/internal/guest"
+	"github.com/themouette/claude-vm/internal/instance"
 	"github.com/themouette/claude-vm/internal/lima"
 	"github.com/themouette/claude-vm/internal/login"
 	"github.com/themouette/claude-vm/internal/proc"
@@ -140,7 +141,7 @@ func (a *app) loginSpec(
 
 // bareLayer returns the layer that has Claude Code and nothing of any project. Without one it
 // builds it, if the user wants that.
-func (a *app) bareLayer(ctx context.Context, store template.Store, p *project.Project, cfg *config.Config) (string, error) {
+func (a *app) bareLayer(ctx context.Context, store instance.Store, p *project.Project, cfg *config.Config) (string, error) {
 	asked, err := a.review(p, cfg)
 	if err != nil {
 		return "", err
@@ -150,7 +151,7 @@ func (a *app) bareLayer(ctx context.Context, store template.Store, p *project.Pr
 		return "", err
 	}
 	found, err := (&template.Builder{Store: store, UI: a.ui}).FindBase(ctx, spec)
-	if err == nil || !errors.Is(err, template.ErrNone) {
+	if err == nil || !errors.Is(err, instance.ErrNone) {
 		return found.Name, err
 	}
 	if !a.flags.autoSetup {
@@ -163,7 +164,7 @@ func (a *app) bareLayer(ctx context.Context, store template.Store, p *project.Pr
 			return "", errNotKept
 		}
 	}
-	found, err = a.build(ctx, store, cfg, buildGB, func(b *template.Builder, release claude.Release) (template.Entry, error) {
+	found, err = a.build(ctx, store, cfg, buildGB, func(b *template.Builder, release claude.Release) (instance.Entry, error) {
 		spec.Claude = release
 		return b.BuildBase(ctx, spec)
 	})

@@ -11,8 +11,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/themouette/claude-vm/internal/guard"
+	"github.com/themouette/claude-vm/internal/instance"
 	"github.com/themouette/claude-vm/internal/project"
-	"github.com/themouette/claude-vm/internal/template"
 	"github.com/themouette/claude-vm/internal/ui"
 )
 
@@ -118,12 +118,12 @@ func (a *app) findReport(cmd *cobra.Command, reports []guard.Report, word string
 // reportsNamed returns the reports of the sessions that a word can mean, as it is with those that
 // are running.
 func reportsNamed(reports []guard.Report, word string) (found []guard.Report) {
-	var entries []template.Entry
+	var entries []instance.Entry
 	for _, r := range reports {
-		record := template.Record{Project: r.Root, Dir: r.Root, Created: r.Begun}
-		entries = append(entries, template.Entry{Name: r.Session, Record: record})
+		record := instance.Record{Project: r.Root, Dir: r.Root, Created: r.Begun}
+		entries = append(entries, instance.Entry{Name: r.Session, Record: record})
 	}
-	for _, e := range named(entries, word) {
+	for _, e := range instance.Named(entries, word) {
 		for _, r := range reports {
 			if r.Session == e.Name && r.Begun.Equal(e.Created) {
 				found = append(found, r)

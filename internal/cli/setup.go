@@ -11,6 +11,7 @@ import (
 	"github.com/themouette/claude-vm/internal/claude"
 	"github.com/themouette/claude-vm/internal/config"
 	"github.com/themouette/claude-vm/internal/guest"
+	"github.com/themouette/claude-vm/internal/instance"
 	"github.com/themouette/claude-vm/internal/mount"
 	"github.com/themouette/claude-vm/internal/project"
 	"github.com/themouette/claude-vm/internal/state"
@@ -134,7 +135,7 @@ func (a *app) setupScripts(p *project.Project, cfg *config.Config, asked *trust.
 const cacheLock = "cache"
 
 // setup builds the template of a project.
-func (a *app) setup(ctx context.Context, store template.Store, cfg *config.Config, spec template.Spec) (template.Entry, error) {
+func (a *app) setup(ctx context.Context, store instance.Store, cfg *config.Config, spec template.Spec) (instance.Entry, error) {
 	space := int64(buildGB)
 	if len(spec.Tools) > 0 {
 		space += toolsGB
@@ -144,11 +145,11 @@ func (a *app) setup(ctx context.Context, store template.Store, cfg *config.Confi
 	if len(spec.Mounts) > 0 { // they may lie in the project
 		var err error
 		if watched, err = a.watchGit(ctx, spec.Project, spec.Mounts, cfg.Guard.Git); err != nil {
-			return template.Entry{}, err
+			return instance.Entry{}, err
 		}
 		defer watched.end(ctx)
 	}
-	return a.build(ctx, store, cfg, space, func(b *template.Builder, release claude.Release) (template.Entry, error) {
+	return a.build(ctx, store, cfg, space, func(b *template.Builder, release claude.Release) (instance.Entry, error) {
 		spec.Claude, b.Watch = release, watched.add
 		return b.Build(ctx, spec)
 	})
@@ -156,9 +157,9 @@ func (a *app) setup(ctx context.Context, store template.Store, cfg *config.Confi
 
 // build has a template made with the release of Claude Code that the configuration asks for. Some GB have to be free.
 func (a *app) build(
-	ctx context.Context, store template.Store, cfg *config.Config, space int64,
-	build func(*template.Builder, claude.Release) (template.Entry, error),
-) (entry template.Entry, err error) {
+	ctx context.Context, store instance.Store, cfg *config.Config, space int64,
+	build func(*template.Builder, claude.Release) (instance.Entry, error),
+) (entry instance.Entry, err error) {
 	if err := a.needSpace(space); err != nil {
 		return entry, err
 	}

@@ -8,8 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/themouette/claude-vm/internal/instance"
 	"github.com/themouette/claude-vm/internal/session"
-	"github.com/themouette/claude-vm/internal/template"
 	"github.com/themouette/claude-vm/internal/ui"
 )
 
@@ -29,10 +29,10 @@ is kept, and the VM is gone when this returns.
 			}
 			ctx := cmd.Context()
 			a.tidy(ctx)
-			var doomed []template.Entry
+			var doomed []instance.Entry
 			var err error
 			if all {
-				if doomed, err = a.owned(template.Session); err != nil {
+				if doomed, err = a.owned(instance.Session); err != nil {
 					return err
 				}
 				if len(doomed) == 0 {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/themouette/claude-vm/internal/claude"
 	"github.com/themouette/claude-vm/internal/config"
+	"github.com/themouette/claude-vm/internal/instance"
 	"github.com/themouette/claude-vm/internal/lima"
 	"github.com/themouette/claude-vm/internal/template"
 )
@@ -29,9 +30,9 @@ func (a *app) updateClaude(ctx context.Context) error {
 		return err
 	}
 	lock.Unlock()
-	entry, err := a.build(ctx, store, cfg, sessionGB, func(b *template.Builder, release claude.Release) (template.Entry, error) {
+	entry, err := a.build(ctx, store, cfg, sessionGB, func(b *template.Builder, release claude.Release) (instance.Entry, error) {
 		if release.Version == record.Claude {
-			return template.Entry{Name: p.TemplateName(), Record: record}, nil
+			return instance.Entry{Name: p.TemplateName(), Record: record}, nil
 		}
 		return b.Refresh(ctx, p.TemplateName(), release)
 	})
@@ -43,7 +44,7 @@ func (a *app) updateClaude(ctx context.Context) error {
 
 // sayOldClaude says that a template has another release of Claude Code than the one that is wanted, as far as that can be
 // told without asking the network: a version that the configuration names, or a newer one that another setup has fetched.
-func (a *app) sayOldClaude(cfg *config.Config, record template.Record) {
+func (a *app) sayOldClaude(cfg *config.Config, record instance.Record) {
 	wanted := cfg.Claude.Version
 	if !semver.IsValid("v" + wanted) {
 		releases, err := claude.Cached(a.state().Cache(), lima.Arch())

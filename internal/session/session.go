@@ -14,12 +14,12 @@ import (
 
 	"github.com/themouette/claude-vm/internal/guest"
 	"github.com/themouette/claude-vm/internal/host"
+	"github.com/themouette/claude-vm/internal/instance"
 	"github.com/themouette/claude-vm/internal/lima"
 	"github.com/themouette/claude-vm/internal/mount"
 	"github.com/themouette/claude-vm/internal/proc"
 	"github.com/themouette/claude-vm/internal/project"
 	"github.com/themouette/claude-vm/internal/state"
-	"github.com/themouette/claude-vm/internal/template"
 	"github.com/themouette/claude-vm/internal/ui"
 )
 
@@ -108,7 +108,7 @@ func (s *Spec) watch(vm string) error {
 
 // Runner runs sessions.
 type Runner struct {
-	template.Store
+	instance.Store
 	UI      *ui.UI
 	Standby Standby // what is kept ready for the next session
 
@@ -247,7 +247,7 @@ func (r *Runner) bringUp(ctx context.Context, spec Spec, step *ui.Step, stop con
 
 // start boots a new VM.
 func (r *Runner) start(ctx context.Context, spec Spec, step *ui.Step, stop context.CancelCauseFunc) (*vm, error) {
-	vm, err := r.own(ctx, template.NewName(template.Session, spec.Project.Name(), template.Random()))
+	vm, err := r.own(ctx, instance.NewName(instance.Session, spec.Project.Name(), instance.Random()))
 	if err != nil {
 		return vm, err
 	}
@@ -257,7 +257,7 @@ func (r *Runner) start(ctx context.Context, spec Spec, step *ui.Step, stop conte
 	if !r.Lima.Clones() {
 		step.Detail("copying the whole disk, which its file system cannot clone")
 	}
-	record, machine, err := r.copyTemplate(ctx, vm.name, template.Session, spec.Shape, spec.Label)
+	record, machine, err := r.copyTemplate(ctx, vm.name, instance.Session, spec.Shape, spec.Label)
 	if err != nil {
 		return vm, err
 	}
@@ -338,14 +338,14 @@ func (r *Runner) terminalKind() []string {
 }
 
 // preparation is what the VM of a session needs after its boot, whatever runs in it.
-func preparation(s Shape, record template.Record) guest.Preparation {
+func preparation(s Shape, record instance.Record) guest.Preparation {
 	return guest.Preparation{
 		Host: hostName(s.Project.Name()), Grow: record.DiskGB > record.SystemGB, Outfit: guest.Outfit{Elsewhere: elsewhere(s.Mounts)},
 	}
 }
 
 // copyTemplate makes the stopped VM, while nobody can replace or remove the template.
-func (r *Runner) copyTemplate(ctx context.Context, name string, kind template.Kind, s Shape, label string) (template.Record, lima.Machine, error) {
+func (r *Runner) copyTemplate(ctx context.Context, name string, kind instance.Kind, s Shape, label string) (instance.Record, lima.Machine, error) {
 	record, lock, err := r.Find(ctx, s.Template)
 	if err != nil {
 		return record, lima.Machine{}, err

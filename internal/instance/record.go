@@ -1,10 +1,14 @@
-// Package template knows what a session starts from: layers, which are built once and shared by all projects that want the
-// same, and the template of a project, a thin copy of the topmost. It finds, builds and removes them. It knows nothing of
-// sessions, and of a tool only what its description says.
-package template
+// Package instance is the register of all VMs and disks of ours, whatever they are for: their names and kinds, a record of
+// each, who owns it, and what nobody uses any more. It finds, copies, boots and removes them. It does not know how a layer is
+// built, nor what a session runs.
+package instance
 
 import (
+	"crypto/rand"
+	"encoding/hex"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"time"
 
 	"github.com/themouette/claude-vm/internal/lima"
@@ -36,9 +40,21 @@ func KindOf(name string) Kind {
 	return ""
 }
 
+// Temporary says whether an instance goes with its owner.
+func Temporary(name string) bool {
+	return slices.Contains([]Kind{Session, Spare, Building}, KindOf(name))
+}
+
 // NewName returns an instance name of a kind, made of at most sixteen characters that say something and eight that set it
 // apart.
 func NewName(kind Kind, says, apart string) string { return prefixes[kind] + says + "_" + apart }
+
+// Random returns eight hexadecimal digits that nobody has used before.
+func Random() string {
+	var b [4]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
 
 // recordVersion changes when an older program could misread a record.
 const recordVersion = 1
@@ -77,18 +93,21 @@ type Record struct {
 	Ready bool   `json:"ready,omitempty"` // it has booted
 }
 
-// since says whether an instance was made after a moment. One from the future was made before the clock was set back.
-func (r Record) since(moment time.Time) bool {
-	return r.Created.After(moment) && !r.Created.After(time.Now())
-}
-
-// own returns the folder below disks/ that an instance's overlay lies on.
-func (r Record) own() string {
+// Own returns the folder below disks/ that an instance's overlay lies on.
+func (r Record) Own() string {
 	if len(r.Disks) == 0 {
 		return ""
 	}
 	return r.Disks[len(r.Disks)-1]
 }
+
+// Machine returns the lean instance that a record describes, with nothing shared.
+func (r Record) Machine() lima.Machine {
+	return lima.Machine{Images: r.Images, CPUs: r.CPUs, MemoryGB: r.MemoryGB, DiskGB: r.DiskGB, DirectBoot: StaticNet()}
+}
+
+// StaticNet says whether the guest's addresses are known beforehand.
+func StaticNet() bool { return lima.Driver(runtime.GOOS) == "qemu" }
 
 func recordPath(client *lima.Client, name string) string {
 	return filepath.Join(client.Dir(name), "claude-vm.json")

@@ -1,4 +1,4 @@
-package template
+package instance
 
 import (
 	"context"
@@ -11,11 +11,14 @@ import (
 	"github.com/themouette/claude-vm/internal/state"
 )
 
-// disksLock is held by whoever makes disks that no instance stands on yet, and by whoever removes such disks.
-const disksLock = "disks"
+// DisksLock is held by whoever makes disks that no instance stands on yet, and by whoever removes such disks.
+const DisksLock = "disks"
 
-// building is what the lock's name ends with that is held by whoever builds an instance.
-const building = ".build"
+// buildLock is what the name of a BuildLock ends with.
+const buildLock = ".build"
+
+// BuildLock returns the name of the lock that is held by whoever builds an instance.
+func BuildLock(name string) string { return name + buildLock }
 
 // ErrUnknownDisks means that the record of an instance cannot be read, so that no disk can be said to be of no use.
 var ErrUnknownDisks = errors.New("nobody can tell which disks")
@@ -59,7 +62,7 @@ func (s *Store) Waste(keepLayers bool, gone ...string) (Waste, error) {
 	// The longest first: a layer is needed by the layers that are needed on top of it.
 	slices.SortFunc(layers, func(a, b Entry) int { return len(b.Disks) - len(a.Disks) })
 	for _, layer := range layers {
-		if used[layer.own()] {
+		if used[layer.Own()] {
 			use(layer.Record)
 		} else {
 			w.Layers = append(w.Layers, layer)
@@ -80,7 +83,7 @@ func (s *Store) Waste(keepLayers bool, gone ...string) (Waste, error) {
 // Reclaim removes the disks that no instance stands on any more and, unless they are to be kept, the layers that no
 // template stands on. It leaves what another process is building.
 func (s *Store) Reclaim(ctx context.Context, keepLayers bool) error {
-	lock, err := s.State.TryLock(disksLock, state.Exclusive)
+	lock, err := s.State.TryLock(DisksLock, state.Exclusive)
 	if errors.Is(err, state.ErrLocked) {
 		return nil // somebody is making disks: another time
 	}

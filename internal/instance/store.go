@@ -1,9 +1,7 @@
-package template
+package instance
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -29,7 +27,7 @@ var (
 // copyTime is how long somebody who copies a template, or just looks at it, may keep it from being removed.
 const copyTime = 10 * time.Second
 
-// Store finds, builds and removes templates.
+// Store has all instances.
 type Store struct {
 	Lima  *lima.Client
 	State state.Dir
@@ -79,7 +77,7 @@ func (s *Store) MarkUsed(name string) {
 // Condition says in a word or two how a template is: ready, running (somebody started it with limactl), damaged, or left
 // behind by a project that is gone.
 func (s *Store) Condition(e Entry) string {
-	_, err := s.usable(e.Name)
+	_, err := s.Usable(e.Name)
 	switch {
 	case errors.Is(err, ErrRunning):
 		return "running"
@@ -99,7 +97,7 @@ func (s *Store) Find(ctx context.Context, name string) (Record, *state.Lock, err
 	if err != nil {
 		return Record{}, nil, err
 	}
-	record, err := s.usable(name)
+	record, err := s.Usable(name)
 	if err != nil {
 		lock.Unlock()
 		return Record{}, nil, err
@@ -107,7 +105,8 @@ func (s *Store) Find(ctx context.Context, name string) (Record, *state.Lock, err
 	return record, lock, nil
 }
 
-func (s *Store) usable(name string) (Record, error) {
+// Usable returns the record of a sealed instance that can be copied. There is none, or it is damaged: ErrNone.
+func (s *Store) Usable(name string) (Record, error) {
 	record, err := ReadRecord(s.Lima, name)
 	switch {
 	case state.Gone(err):
@@ -119,7 +118,7 @@ func (s *Store) usable(name string) (Record, error) {
 	case s.Lima.Status(name) == lima.Running:
 		return Record{}, fmt.Errorf("%w: %s", ErrRunning, name)
 	}
-	if err := s.Lima.CheckSealed(name, filepath.Join(s.State.Disks(), record.own())); err != nil {
+	if err := s.Lima.CheckSealed(name, filepath.Join(s.State.Disks(), record.Own())); err != nil {
 		return Record{}, fmt.Errorf("%w that can be used: %w", ErrNone, err)
 	}
 	return record, nil
@@ -145,7 +144,7 @@ func (s *Store) Copy(ctx context.Context, from, to string, m lima.Machine, r Rec
 	if err := s.Lima.Clone(ctx, from, to); err != nil {
 		return err
 	}
-	if err := s.Lima.Link(to, filepath.Join(s.State.Disks(), r.own())); err != nil {
+	if err := s.Lima.Link(to, filepath.Join(s.State.Disks(), r.Own())); err != nil {
 		return err
 	}
 	if err := s.Lima.Configure(to, m); err != nil {
@@ -166,10 +165,10 @@ func (s *Store) Orphans() ([]string, error) {
 		return nil, err
 	}
 	orphans := slices.DeleteFunc(slices.Clone(names), func(name string) bool {
-		return !temporary(name) || s.Owned(name)
+		return !Temporary(name) || s.Owned(name)
 	})
 	for _, name := range locks {
-		instance, build := strings.CutSuffix(name, building)
+		instance, build := strings.CutSuffix(name, buildLock)
 		if build && KindOf(instance) == Template {
 			continue // nobody waits for that one: it must not seem to be held, and the next build removes it
 		}
@@ -202,16 +201,11 @@ func (s *Store) Sweep(ctx context.Context) (removed []string, err error) {
 		case errors.Is(err, state.ErrLocked): // somebody else is sweeping, or uses the name again
 		case err != nil:
 			failures = append(failures, err)
-		case missing == nil && temporary(name):
+		case missing == nil && Temporary(name):
 			removed = append(removed, name)
 		}
 	}
 	return removed, errors.Join(failures...)
-}
-
-// temporary says whether an instance goes with its owner.
-func temporary(name string) bool {
-	return slices.Contains([]Kind{Session, Spare, Building}, KindOf(name))
 }
 
 // RemoveOrphan makes sure that nothing runs of an instance whose owner is gone, and removes it if it is one that goes with
@@ -221,7 +215,7 @@ func (s *Store) RemoveOrphan(ctx context.Context, name string) error {
 	if err != nil {
 		return fmt.Errorf("removing %s: %w", name, err)
 	}
-	if temporary(name) {
+	if Temporary(name) {
 		if err := s.Lima.Delete(ctx, name); err != nil {
 			lock.Unlock()
 			return err
@@ -229,11 +223,4 @@ func (s *Store) RemoveOrphan(ctx context.Context, name string) error {
 	}
 	lock.Remove()
 	return nil
-}
-
-// Random returns eight hexadecimal digits that nobody has used before.
-func Random() string {
-	var b [4]byte
-	_, _ = rand.Read(b[:]) // never fails
-	return hex.EncodeToString(b[:])
 }
