@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/themouette/claude-vm/internal/instance"
+	"github.com/themouette/claude-vm/internal/launch"
 	"github.com/themouette/claude-vm/internal/project"
 	"github.com/themouette/claude-vm/internal/ui"
 )
@@ -28,21 +29,21 @@ project. Without any of these it is the one that runs in the project you are in.
 const sessionHere = "."
 
 // findSession returns the one session that a word means.
-func (a *app) findSession(cmd *cobra.Command, word string) (instance.Entry, error) {
+func findSession(cmd *cobra.Command, h launch.Host, word string) (instance.Entry, error) {
 	if word == "" { // a script whose variable is empty means no session, and surely not this one
-		return instance.Entry{}, usageError{cmd.CommandPath(), errors.New("the name of the session is empty")}
+		return instance.Entry{}, usageError(cmd.CommandPath(), errors.New("the name of the session is empty"))
 	}
 	ctx := cmd.Context()
-	all, err := a.owned(instance.Session)
+	all, err := h.Look().Alive(instance.Session)
 	if err != nil {
 		return instance.Entry{}, err
 	}
 	found, what := instance.Named(all, word), ui.Sanitize(word)
 	if word == sessionHere || word == ".." || strings.ContainsRune(word, filepath.Separator) {
-		root, err := a.projectRoot(ctx, a.path(word))
+		root, err := projectRoot(ctx, h, h.Path(word))
 		switch {
 		case err == nil:
-			found, what = a.inProject(ctx, all, root), ui.Sanitize(root)
+			found, what = inProject(ctx, h, all, root), ui.Sanitize(root)
 		case word == sessionHere || !errors.Is(err, project.ErrGone):
 			return instance.Entry{}, err
 		}
@@ -61,19 +62,19 @@ func (a *app) findSession(cmd *cobra.Command, word string) (instance.Entry, erro
 }
 
 // inProject returns the sessions of a working tree.
-func (a *app) inProject(ctx context.Context, all []instance.Entry, root string) []instance.Entry {
+func inProject(ctx context.Context, h launch.Host, all []instance.Entry, root string) []instance.Entry {
 	return instance.Pick(all, func(e instance.Entry) bool {
-		its, err := a.projectRoot(ctx, e.Dir)
+		its, err := projectRoot(ctx, h, e.Dir)
 		return err == nil && its == root
 	})
 }
 
 // projectRoot returns the top of the working tree that a folder belongs to. No VM is to see it, so that any will do.
-func (a *app) projectRoot(ctx context.Context, dir string) (string, error) {
+func projectRoot(ctx context.Context, h launch.Host, dir string) (string, error) {
 	if !filepath.IsAbs(dir) {
 		return "", project.ErrGone
 	}
-	p, err := project.Find(ctx, a.git(), dir, project.Options{Home: a.Home, AllowHome: true})
+	p, err := project.Find(ctx, h.Git(), dir, project.Options{Home: h.Home, AllowHome: true})
 	if err != nil {
 		return "", err
 	}

@@ -104,7 +104,7 @@ func TestDefaults(t *testing.T) {
 func TestNearestLayerWins(t *testing.T) {
 	t.Parallel()
 	disk := func(n int) string { return fmt.Sprintf("[vm]\ndisk = %d\n", n) }
-	flag := []FlagValue{{"vm.disk", "--disk", "40"}}
+	flag := []FlagValue{{Key: "vm.disk", Flag: "--disk", Value: "40"}}
 	env := []string{"CLAUDE_VM_DISK=50"}
 	for name, tt := range map[string]struct {
 		world
@@ -160,7 +160,7 @@ func TestRangesHoldWhereverAValueComesFrom(t *testing.T) {
 			"~/.claude-vm.toml:2:1":      {global: file},
 			"~/proj/.claude-vm.toml:2:1": {project: file},
 			variable:                     {env: []string{variable + "=" + text}},
-			flag:                         {flags: []FlagValue{{"vm." + tt.key, flag, text}}},
+			flag:                         {flags: []FlagValue{{Key: "vm." + tt.key, Flag: flag, Value: text}}},
 		} {
 			want := fmt.Sprintf("%s: vm.%s must be a whole number %s", origin, tt.key, tt.want)
 			if !strings.HasPrefix(origin, "~") {
@@ -258,7 +258,7 @@ func TestProblemsOfAllLayersAtOnce(t *testing.T) {
 		global:  "[vm]\nmemory = 0\ndisk = 0",
 		project: "broken",
 		env:     []string{"CLAUDE_VM_CPUS=many", "CLAUDE_VM_DSK=3", "CLAUDE_VM_DISK=", "CLAUDE_VM_RUNTIME_SCRIPTS=x", "CLAUDE_VM_PORTS=1:2", "CLAUDE_VM_HOME=/x", "CLAUDE_VM_IMAGE=\xff", "OTHER=1", "CLAUDE_VM_NOVALUE"},
-		flags:   []FlagValue{{"vm.disk", "--disk", "abc"}, {"mounts", "--mounts", "x"}, {"vm.turbo", "--turbo", ""}, {"runtime.scripts", "--runtime-script", ""}},
+		flags:   []FlagValue{{Key: "vm.disk", Flag: "--disk", Value: "abc"}, {Key: "mounts", Flag: "--mounts", Value: "x"}, {Key: "vm.turbo", Flag: "--turbo", Value: ""}, {Key: "runtime.scripts", Flag: "--runtime-script", Value: ""}},
 	}
 	const disk = "vm.disk must be a whole number from 1 to 1000 (GB), not "
 	want := strings.Join([]string{
@@ -325,7 +325,7 @@ func TestTools(t *testing.T) {
 		"table":                     {world{project: "[tools.node]\nversion = \"22\""}, Tools{Node: Tool{true, "22"}}, "~/proj/.claude-vm.toml:1:8"},
 		"empty table":               {world{project: "[tools.node]"}, Tools{Node: Tool{Enabled: true}}, "~/proj/.claude-vm.toml:1:8"},
 		"a version turns on":        {world{global: "tools.node = false", project: "tools.node.version = \"22\""}, Tools{Node: Tool{true, "22"}}, "~/proj/.claude-vm.toml:1:7"},
-		"a flag keeps the version":  {world{project: "tools.node.version = \"22\"", flags: []FlagValue{{"tools.node", "--node", "true"}}}, Tools{Node: Tool{true, "22"}}, "--node"},
+		"a flag keeps the version":  {world{project: "tools.node.version = \"22\"", flags: []FlagValue{{Key: "tools.node", Flag: "--node", Value: "true"}}}, Tools{Node: Tool{true, "22"}}, "--node"},
 		"none without being wanted": {world{project: "tools.node.version = \"22\"", env: []string{"CLAUDE_VM_TOOLS_NODE=0"}}, Tools{}, "CLAUDE_VM_TOOLS_NODE"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -362,7 +362,7 @@ func TestClaudeArgs(t *testing.T) {
 		"nearest, not both":     {world{global: `defaults.claude_args = ["a"]`, project: `defaults.claude_args = ["b", ""]`}, []string{skip, "b", ""}},
 		"nearest, set to none":  {world{global: `defaults.claude_args = ["a"]`, project: `defaults.claude_args = []`}, nil},
 		"farther, if not set":   {world{global: `defaults.claude_args = ["a"]`, project: "[defaults]"}, []string{skip, "a"}},
-		"flags, all of them":    {world{global: `defaults.claude_args = ["a"]`, flags: []FlagValue{{"defaults.claude_args", "--x", "b"}, {"defaults.claude_args", "--x", "c"}}}, []string{skip, "b", "c"}},
+		"flags, all of them":    {world{global: `defaults.claude_args = ["a"]`, flags: []FlagValue{{Key: "defaults.claude_args", Flag: "--x", Value: "b"}, {Key: "defaults.claude_args", Flag: "--x", Value: "c"}}}, []string{skip, "b", "c"}},
 		"with line breaks, too": {world{project: "defaults.claude_args = ['''a\nb''']"}, []string{skip, "a\nb"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -379,7 +379,7 @@ func TestPaths(t *testing.T) {
 	w := world{
 		global:  "runtime.scripts = ['g.sh']\nsetup.scripts = ['~/s.sh']\nvm.image = 'template:x'",
 		project: "runtime.scripts = ['./p.sh', '../q.sh', '~/h.sh', '/abs//x.sh', '~', 'a/~/b']\nvm.image = 'disk.qcow2'",
-		flags:   []FlagValue{{"runtime.scripts", "--runtime-script", "f.sh"}, {"runtime.scripts", "--runtime-script", "~/f.sh"}},
+		flags:   []FlagValue{{Key: "runtime.scripts", Flag: "--runtime-script", Value: "f.sh"}, {Key: "runtime.scripts", Flag: "--runtime-script", Value: "~/f.sh"}},
 	}
 	in := w.input(t)
 	c, err := Load(in)
@@ -411,7 +411,7 @@ func TestPaths(t *testing.T) {
 		t.Errorf("origins %s, %s", c.Origin("runtime.scripts"), c.Origin("setup.scripts"))
 	}
 
-	_, err = Load(Input{Environ: []string{"CLAUDE_VM_IMAGE=x"}, Flags: []FlagValue{{"setup.scripts", "--setup-script", "~/x"}}})
+	_, err = Load(Input{Environ: []string{"CLAUDE_VM_IMAGE=x"}, Flags: []FlagValue{{Key: "setup.scripts", Flag: "--setup-script", Value: "~/x"}}})
 	if got, want := fmt.Sprint(err), "CLAUDE_VM_IMAGE: vm.image is a path relative to an unknown directory\n--setup-script: setup.scripts is a path relative to an unknown directory"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}

@@ -60,17 +60,6 @@ func (r *Runner) PrepareNext(s Shape) error {
 	return r.Standby.Spawn(text.Bytes())
 }
 
-// prepareNext does so beside a session, whose end waits for it with the function returned. A session does not fail because
-// the next one will have to wait.
-func (r *Runner) prepareNext(s Shape) (wait func()) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = r.PrepareNext(s)
-	}()
-	return func() { <-done }
-}
-
 // Keep is the life of a keeper: it makes a spare, unless there are enough or too little memory is left, and keeps it until
 // a start claims it, its time is over, or no session could use it any more. If more are wanted, another keeper makes the next
 // when this one's is ready, so that several do not boot at once.

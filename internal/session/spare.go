@@ -79,7 +79,9 @@ func (r *Runner) fingerprint(s Shape, of instance.Record, scripts string) (strin
 }
 
 // claim returns a spare that fits, made ready for the session's command, or nil if there is none.
-func (r *Runner) claim(ctx context.Context, spec Spec, stop context.CancelCauseFunc) (*vm, error) {
+func (r *Runner) claim(
+	ctx context.Context, spec Spec, beside attachments, stop context.CancelCauseFunc,
+) (*vm, error) {
 	if r.Standby.Count == 0 {
 		return nil, nil
 	}
@@ -92,7 +94,7 @@ func (r *Runner) claim(ctx context.Context, spec Spec, stop context.CancelCauseF
 		if err != nil {
 			continue // somebody was faster
 		}
-		if err = spec.watch(vm.name); err == nil {
+		if err = beside.named(vm.name); err == nil {
 			err = vm.equip(ctx, spare.Record, spec, stop)
 		}
 		if err == nil || ctx.Err() != nil {

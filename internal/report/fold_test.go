@@ -1,4 +1,4 @@
-package cli
+package report
 
 import (
 	"fmt"
@@ -61,12 +61,12 @@ func TestTheMessageAboutChangesHidesNothing(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		all := drawChanges(t)
-		text := toldChanges(all, maxFiles, hint)
-		if len(text) > maxFiles+2 {
+		text := toldChanges(all, MaxFiles, hint)
+		if len(text) > MaxFiles+2 {
 			t.Fatalf("%d lines", len(text))
 		}
 		whole := text.String()
-		if n := utf8.RuneCountInString(whole); n > (maxFiles+2)*(maxNames+1)*(maxName+40) {
+		if n := utf8.RuneCountInString(whole); n > (MaxFiles+2)*(maxNames+1)*(maxName+40) {
 			t.Errorf("%d characters", n)
 		}
 		sum := 0
@@ -95,7 +95,7 @@ func TestTheMessageAboutChangesHidesNothing(t *testing.T) {
 		}
 		for _, when := range []string{guard.AtOnce, guard.OnCommand, guard.Perhaps} {
 			some := slices.ContainsFunc(all, func(c guard.Change) bool { return c.When == when })
-			shown, _ := chooseLines(foldChanges(all, 1), maxFiles)
+			shown, _ := chooseLines(foldChanges(all, 1), MaxFiles)
 			if some && !slices.ContainsFunc(shown, func(l told) bool { return l.when == when }) {
 				t.Errorf("nothing that runs %s has a line:\n%s", when, whole)
 			}
@@ -130,7 +130,7 @@ func TestDecoys(t *testing.T) {
 			all = append(all, change(guard.AtOnce, kind, guard.Added, name))
 		}
 		all = append(all, precious[1:]...)
-		whole := toldChanges(all, maxFiles, hint).String()
+		whole := toldChanges(all, MaxFiles, hint).String()
 		for _, c := range precious {
 			if c.Kind != kind && !strings.Contains(whole, c.Path) {
 				t.Errorf("%s is not named:\n%s", c.Path, whole)
@@ -153,40 +153,40 @@ func TestOrdinaryMessages(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		changes []guard.Change
-		want    lines
+		want    Lines
 	}{
 		"nothing":  {nil, nil},
-		"one file": {many(1, guard.OnCommand, "package.json", guard.Changed, "%d/package.json"), lines{"0/package.json"}},
+		"one file": {many(1, guard.OnCommand, "package.json", guard.Changed, "%d/package.json"), Lines{"0/package.json"}},
 		"two of a kind": {
 			many(2, guard.OnCommand, "package.json", guard.Changed, "p%d/package.json"),
-			lines{"p0/package.json", "p1/package.json"},
+			Lines{"p0/package.json", "p1/package.json"},
 		},
 		"a monorepo": {
 			append(many(40, guard.OnCommand, "package.json", guard.Changed, "packages/p%d/package.json"), guard.Change{
 				Path: "node_modules", What: guard.Added, When: guard.Perhaps, Kind: "programs", Many: 300,
 			}),
-			lines{
+			Lines{
 				"40 package.json: packages/p0/package.json, packages/p1/package.json, packages/p2/package.json, …",
 				"node_modules/ (300 new or changed programs)", hint,
 			},
 		},
 		"a folder": {
 			many(3, guard.AtOnce, ".vscode/", guard.Added, ".vscode/%d.json"),
-			lines{".vscode/ (3 files): 0.json, 1.json, 2.json"},
+			Lines{".vscode/ (3 files): 0.json, 1.json, 2.json"},
 		},
 		"folders": {
 			many(3, guard.AtOnce, ".vscode/", guard.Changed, "%d/.vscode/x.json"),
-			lines{"3 files in 3 folders: 0/.vscode/, 1/.vscode/, 2/.vscode/", hint},
+			Lines{"3 files in 3 folders: 0/.vscode/, 1/.vscode/, 2/.vscode/", hint},
 		},
 		"what became of them": {
 			[]guard.Change{
 				change(guard.OnCommand, ".npmrc", guard.Removed, ".npmrc"),
 				change(guard.AtOnce, "x", guard.Runnable, ".githooks/pre-commit"),
 			},
-			lines{".npmrc (removed)", ".githooks/pre-commit (made a program)"},
+			Lines{".npmrc (removed)", ".githooks/pre-commit (made a program)"},
 		},
 	} {
-		if diff := cmp.Diff(test.want, toldChanges(test.changes, maxFiles, hint)); diff != "" {
+		if diff := cmp.Diff(test.want, toldChanges(test.changes, MaxFiles, hint)); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
 	}

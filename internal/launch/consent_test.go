@@ -1,4 +1,4 @@
-package cli
+package launch
 
 import (
 	"errors"
@@ -35,27 +35,27 @@ func TestExchangedFolder(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	a := &app{Process: Process{Dir: root, Home: home}}
-	p := &project.Project{Dir: root, Root: root, Main: root}
+	w := &Work{Host: Host{Dir: root, Home: home}, Project: &project.Project{Dir: root, Root: root, Main: root}}
 	for _, key := range []string{"mounts", "setup.mounts"} {
 		text := "[[" + key + "]]\nlocation = \"./sub\"\nmount_point = \"/sub\"\n[[" + key + "]]\nlocation = \"~/data\"\nmount_point = \"/data\"\nwritable = false\n"
 		if err := os.WriteFile(filepath.Join(root, project.ConfigName), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		cfg, err := config.Load(a.input(filepath.Join(root, project.ConfigName)))
+		var err error
+		w.Config, err = config.Load(w.Host.input(w.Request, filepath.Join(root, project.ConfigName)))
 		if err != nil {
 			t.Fatal(err)
 		}
 		mount := func(asked *trust.Review) error {
-			_, err := a.mounts(p, cfg, asked)
+			_, err := w.mounts(asked)
 			if key == "setup.mounts" {
-				setup, _ := a.addedMounts(cfg.Setup.Mounts, nil)
-				_, err = a.templateSpec(p, cfg, asked, setup)
+				setup, _ := w.Host.addedMounts(w.Config.Setup.Mounts, nil)
+				_, err = w.templateSpec(asked, setup)
 			}
 			return err
 		}
 		exchange("../proj")
-		asked, err := a.review(p, cfg)
+		asked, err := w.Review()
 		if err != nil {
 			t.Fatal(err)
 		}

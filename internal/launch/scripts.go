@@ -1,4 +1,4 @@
-package cli
+package launch
 
 import (
 	"errors"
@@ -96,5 +96,17 @@ func scriptError(path string, origin config.Origin, err error) error {
 	case origin.Layer == config.Flag:
 		command = "claude-vm"
 	}
-	return usageError{command, err}
+	return UsageError{command, err}
+}
+
+// Scripts are what is to run in a VM.
+type Scripts []guest.Script
+
+// Names returns those of the scripts.
+func (s Scripts) Names() []string {
+	names := []string{}
+	for _, script := range s {
+		names = append(names, script.Name)
+	}
+	return names
 }

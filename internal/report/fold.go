@@ -1,4 +1,4 @@
-package cli
+package report
 
 import (
 	"fmt"
@@ -238,7 +238,7 @@ func sayRest(rest []told) string {
 
 // toldChanges makes a message's lines of what a session changed. Each is in it, by its name or by
 // its kind, however many there are.
-func toldChanges(changes []guard.Change, most int, all string) (text lines) {
+func toldChanges(changes []guard.Change, most int, all string) (text Lines) {
 	found := foldChanges(changes, fewAlike)
 	if len(found) > most {
 		found = foldChanges(changes, 1)

@@ -1,4 +1,4 @@
-package cli
+package bench
 
 import (
 	"context"
@@ -11,13 +11,10 @@ import (
 
 	"github.com/themouette/claude-vm/internal/config"
 	"github.com/themouette/claude-vm/internal/guest"
-	"github.com/themouette/claude-vm/internal/instance"
+	"github.com/themouette/claude-vm/internal/launch"
 	"github.com/themouette/claude-vm/internal/lima"
 	"github.com/themouette/claude-vm/internal/mount"
 	"github.com/themouette/claude-vm/internal/proc"
-	"github.com/themouette/claude-vm/internal/project"
-	"github.com/themouette/claude-vm/internal/session"
-	"github.com/themouette/claude-vm/internal/trust"
 )
 
 // What a shared folder is measured with: a small project's worth of files, and one that no cache makes quick.
@@ -26,9 +23,9 @@ const (
 	benchMB    = 64
 )
 
-// benchMounts measures each way to share a folder that this host and the guest may have.
-func (a *app) benchMounts(ctx context.Context, store instance.Store, p *project.Project, cfg *config.Config, asked *trust.Review) error {
-	record, lock, err := store.Find(ctx, p.TemplateName())
+// mounts measures each way to share a folder that this host and the guest may have.
+func (b Bench) mounts(ctx context.Context, s *launch.Session) error {
+	record, lock, err := s.Store.Find(ctx, s.Work.Project.TemplateName())
 	if err != nil {
 		return err
 	}
@@ -40,12 +37,12 @@ func (a *app) benchMounts(ctx context.Context, store instance.Store, p *project.
 	header := []string{"SECONDS"}
 	var rows [][]string
 	for _, kind := range kinds {
-		figures, err := a.benchMount(ctx, store, cfg, asked, kind)
+		figures, err := b.mount(ctx, s, kind)
 		if ctx.Err() != nil {
 			return err
 		}
 		if err != nil {
-			a.ui.Warn("%s does not work here: %v", kind, err)
+			b.Host.UI.Warn("%s does not work here: %v", kind, err)
 			continue
 		}
 		header = append(header, kind)
@@ -56,14 +53,14 @@ func (a *app) benchMounts(ctx context.Context, store instance.Store, p *project.
 			rows[i] = append(rows[i], fmt.Sprintf("%.2f", f.took.Seconds()))
 		}
 	}
-	if err := a.table(header, "", rows); err != nil {
+	if err := b.table(header, rows); err != nil {
 		return err
 	}
 	kind, err := record.ShareType("auto")
 	if err != nil {
 		return err
 	}
-	return a.print("vm.mount_type = \"auto\" is %s here\n", kind)
+	return b.printf("vm.mount_type = \"auto\" is %s here\n", kind)
 }
 
 type figure struct {
@@ -71,32 +68,26 @@ type figure struct {
 	took time.Duration
 }
 
-func (a *app) benchMount(ctx context.Context, store instance.Store, cfg *config.Config, asked *trust.Review, kind string) (figures []figure, err error) {
+func (b Bench) mount(ctx context.Context, first *launch.Session, kind string) (figures []figure, err error) {
 	dir, err := os.MkdirTemp("", "claude-vm-bench-")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	p, err := a.project(ctx)
-	if err != nil {
-		return nil, err
-	}
 	const point = lima.GuestHome + "/claude-vm-bench"
-	spec, _, err := a.sessionSpec(p, cfg, asked, guest.Session{Mode: guest.Line, Command: []string{guest.BenchMount(point, benchFiles, benchMB)}})
+	h := b.Host
+	h.Env = append(slices.Clone(h.Env), "CLAUDE_VM_VM_ACCEL="+string(first.Store.Lima.Accel)) // which is chosen, and said, already
+	s, err := h.Prepare(ctx, b.Request, func(*config.Config) guest.Session {
+		return guest.Session{Mode: guest.Line, Command: []string{guest.BenchMount(point, benchFiles, benchMB)}}
+	})
 	if err != nil {
 		return nil, err
 	}
 	out := proc.Limited{Most: 1 << 16}
+	spec := &s.Plan.Spec
 	spec.MountType, spec.Mounts = kind, append(spec.Mounts, mount.Mount{Host: dir, Guest: point, Writable: true})
-	watched, err := a.watchGit(ctx, p, spec.Mounts, cfg.Guard.Git)
-	if err != nil {
-		return nil, err
-	}
-	defer watched.end(ctx)
-	spec.Watch = watched.add
 	spec.TTY, spec.Stdin, spec.Stdout = false, nil, &out
-	runner := session.Runner{Store: store, UI: a.ui}
-	code, err := runner.Run(ctx, spec)
+	code, err := s.RunGuarded(ctx)
 	if err != nil {
 		return nil, err
 	}
