@@ -4,12 +4,16 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 const module = "github.com/themouette/claude-vm/"
@@ -18,10 +22,21 @@ const module = "github.com/themouette/claude-vm/"
 func mayImport() map[string][]string {
 	floor := []string{"proc", "state", "ui"}
 	return map[string][]string{
-		"cmd/claude-vm":         {"cli"},
-		"internal/cli":          append(floor, "claude", "config", "conversation", "envfile", "fetch", "forward", "git", "guard", "guest", "host", "lima", "mount", "network", "npm", "project", "selfupdate", "session", "template", "tool", "trust", "wall"),
-		"internal/session":      append(floor, "guest", "host", "lima", "mount", "project", "template"),
-		"internal/template":     append(floor, "claude", "guest", "lima", "mount", "project", "tool"),
+		"cmd/claude-vm": {"cli"},
+		"internal/cli": {
+			"state", "ui", "bench", "claude", "config", "fetch", "forward", "git", "guard", "host", "instance", "launch", "lima", "mount",
+			"network", "project", "report", "selfupdate", "session", "template", "tool", "trust",
+		},
+		"internal/bench": append(floor, "config", "guest", "instance", "launch", "lima", "mount", "session"),
+		"internal/launch": append(floor,
+			"claude", "config", "conversation", "envfile", "forward", "git", "guard", "guest", "host", "instance", "lima", "login", "mount",
+			"network", "npm", "project", "report", "selfupdate", "session", "template", "tool", "trust", "wall",
+		),
+		"internal/report":       {"guard", "ui"},
+		"internal/session":      append(floor, "guest", "host", "instance", "lima", "mount", "project"),
+		"internal/template":     append(floor, "claude", "guest", "instance", "lima", "mount", "project", "tool"),
+		"internal/instance":     append(floor, "guest", "lima"),
+		"internal/login":        {"claude", "guest", "proc", "state"},
 		"internal/lima":         {"host", "mount", "proc", "state", "wall"},
 		"internal/project":      {"git"},
 		"internal/git":          {"proc"},
@@ -48,6 +63,25 @@ func mayImport() map[string][]string {
 	}
 }
 
+// The table of rooms in docs/design.md has each room, and no other.
+func TestRoomsAreDescribed(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../docs/design.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var described []string
+	for _, row := range regexp.MustCompile("(?m)^\\| `((?:cmd|internal)/[^`]+)` \\| [^|]+ \\| [^|]+ \\|$").FindAllStringSubmatch(string(text), -1) {
+		described = append(described, row[1])
+	}
+	rooms := slices.Sorted(maps.Keys(mayImport()))
+	rooms = slices.DeleteFunc(rooms, func(room string) bool { return strings.HasSuffix(room, "test") }) // stand-ins
+	slices.Sort(described)
+	if diff := cmp.Diff(rooms, described); diff != "" {
+		t.Errorf("docs/design.md and the rooms differ (-rooms +page):\n%s", diff)
+	}
+}
+
 // onlyIn names, for each word or import, the packages in which alone it may stand.
 func onlyIn() map[string][]string {
 	return map[string][]string{
@@ -55,6 +89,7 @@ func onlyIn() map[string][]string {
 		"os.Exit(":   {"cmd/claude-vm"},
 		"os.Getenv(": {},
 		"os.Getwd(":  {"internal/cli"},
+		"spf13/":     {"internal/cli"},
 		`\x1b[`:      {"internal/ui"},
 		`"limactl"`:  {"internal/lima"},
 	}

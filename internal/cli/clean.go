@@ -9,12 +9,18 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/themouette/claude-vm/internal/template"
+	"github.com/themouette/claude-vm/internal/instance"
+	"github.com/themouette/claude-vm/internal/launch"
 	"github.com/themouette/claude-vm/internal/ui"
 )
 
-func (a *app) cleanCommand() *cobra.Command {
-	var yes bool
+type cleanOptions struct {
+	launch.Request
+	yes bool
+}
+
+func newCleanCommand(s *shared) *cobra.Command {
+	var opts cleanOptions
 	cmd := &cobra.Command{
 		Use:   "clean",
 		Short: "Remove this project's template",
@@ -24,55 +30,41 @@ On a terminal it asks first, elsewhere it does not.`,
 		Example: "  claude-vm clean\n  claude-vm clean --yes",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			p, err := a.project(cmd.Context())
-			if err != nil {
-				return err
-			}
-			return a.remove(cmd.Context(), yes, true, func(e template.Entry) bool { return e.Name == p.TemplateName() })
+			return runClean(cmd.Context(), s.host(), opts)
 		},
 	}
-	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	addPlaceFlags(cmd.Flags(), &opts.Request)
+	cmd.Flags().BoolVarP(&opts.yes, "yes", "y", false, "do not ask")
 	return cmd
 }
 
-func (a *app) cleanAllCommand() *cobra.Command {
-	var yes bool
-	cmd := &cobra.Command{
-		Use:   "clean-all",
-		Short: "Remove the templates of all projects",
-		Long: `Remove the templates of all projects and the layers below them. Sessions that
-are running go on.
-
-On a terminal it asks first, elsewhere it does not.`,
-		Example: "  claude-vm clean-all\n  claude-vm clean-all --yes",
-		Args:    noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.remove(cmd.Context(), yes, false, func(template.Entry) bool { return true })
-		},
+func runClean(ctx context.Context, h launch.Host, opts cleanOptions) error {
+	p, err := h.Project(ctx, opts.Request)
+	if err != nil {
+		return err
 	}
-	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
-	return cmd
+	return remove(ctx, h, opts.yes, true, func(e instance.Entry) bool { return e.Name == p.TemplateName() })
 }
 
 // remove removes the templates that are chosen, and the layers that nothing needs then.
-func (a *app) remove(ctx context.Context, yes, keepLayers bool, chosen func(template.Entry) bool) error {
-	store, err := a.store(ctx)
+func remove(ctx context.Context, h launch.Host, yes, keepLayers bool, chosen func(instance.Entry) bool) error {
+	store, err := h.Store(ctx)
 	if err != nil {
 		return err
 	}
-	a.sweep(ctx, store)
-	entries, err := store.List(template.Template)
+	h.Sweep(ctx, store)
+	entries, err := store.List(instance.Template)
 	if err != nil {
 		return err
 	}
-	var doomed []template.Entry
+	var doomed []instance.Entry
 	for _, e := range entries {
 		if chosen(e) {
 			doomed = append(doomed, e)
 		}
 	}
 	if len(doomed) == 0 {
-		if err := a.print("No claude-vm templates found\n"); err != nil {
+		if err := printf(h, "No claude-vm templates found\n"); err != nil {
 			return err
 		}
 		return store.Reclaim(ctx, keepLayers)
@@ -81,14 +73,14 @@ func (a *app) remove(ctx context.Context, yes, keepLayers bool, chosen func(temp
 	if len(doomed) > 1 {
 		question = fmt.Sprintf("Remove %d templates, of %s?", len(doomed), projects(doomed))
 	}
-	if agreed, err := a.confirm(ctx, yes, question); !agreed {
+	if agreed, err := confirm(ctx, h, yes, question); !agreed {
 		return err
 	}
-	return errors.Join(a.removeTemplates(ctx, store, doomed), store.Reclaim(ctx, keepLayers))
+	return errors.Join(removeTemplates(ctx, h, store, doomed), store.Reclaim(ctx, keepLayers))
 }
 
 // projects names those that templates belong to, as many as a person would read.
-func projects(templates []template.Entry) string {
+func projects(templates []instance.Entry) string {
 	const most = 5
 	var names []string
 	for _, e := range templates[:min(most, len(templates))] {
@@ -101,7 +93,7 @@ func projects(templates []template.Entry) string {
 }
 
 // removeTemplates removes templates. One that resists does not keep the others.
-func (a *app) removeTemplates(ctx context.Context, store template.Store, doomed []template.Entry) error {
+func removeTemplates(ctx context.Context, h launch.Host, store instance.Store, doomed []instance.Entry) error {
 	var removed []string
 	var failures []error
 	for _, e := range doomed {
@@ -110,21 +102,21 @@ func (a *app) removeTemplates(ctx context.Context, store template.Store, doomed 
 			continue
 		}
 		removed = append(removed, e.Name)
-		if err := a.print("removed %s (%s)\n", e.Name, ui.Sanitize(e.Project)); err != nil {
+		if err := printf(h, "removed %s (%s)\n", e.Name, ui.Sanitize(e.Project)); err != nil {
 			failures = append(failures, err)
 		}
 	}
 	// Only now, since nobody can begin one more.
-	a.discardSpares(ctx, store, func(name string) bool { return slices.Contains(removed, name) })
+	h.DiscardSpares(ctx, store, func(name string) bool { return slices.Contains(removed, name) })
 	return errors.Join(failures...)
 }
 
 // confirm asks before something is lost, if there is anybody to ask.
-func (a *app) confirm(ctx context.Context, yes bool, question string) (bool, error) {
+func confirm(ctx context.Context, h launch.Host, yes bool, question string) (bool, error) {
 	if yes {
 		return true, nil
 	}
-	agreed, err := a.ui.Confirm(ctx, question, false)
+	agreed, err := h.UI.Confirm(ctx, question, false)
 	if errors.Is(err, ui.ErrNotInteractive) {
 		return true, nil
 	}

@@ -1,10 +1,10 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -13,8 +13,8 @@ import (
 	"github.com/themouette/claude-vm/internal/config"
 	"github.com/themouette/claude-vm/internal/git"
 	"github.com/themouette/claude-vm/internal/host"
+	"github.com/themouette/claude-vm/internal/launch"
 	"github.com/themouette/claude-vm/internal/lima"
-	"github.com/themouette/claude-vm/internal/project"
 	"github.com/themouette/claude-vm/internal/ui"
 )
 
@@ -26,103 +26,174 @@ type finding struct {
 	Hint   string `json:"hint,omitempty"`
 }
 
-func (a *app) doctorCommand() *cobra.Command {
-	var asJSON bool
+type doctorOptions struct {
+	launch.Request
+	asJSON bool
+}
+
+func newDoctorCommand(s *shared) *cobra.Command {
+	var opts doctorOptions
 	cmd := &cobra.Command{
 		Use:     "doctor",
 		Short:   "Check what this host needs to run VMs",
 		Example: "  claude-vm doctor",
 		Args:    noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			findings, err := a.examine(cmd.Context())
-			if asJSON {
-				return errors.Join(a.printJSON(findings), err)
-			}
-			marks := map[string]string{"ok": "✓", "warning": "!", "failed": "✗"}
-			for _, f := range findings {
-				if err := a.print("%s %-12s %s\n", marks[f.Status], f.Check, ui.Sanitize(f.Detail)); err != nil {
-					return err
-				}
-				if f.Hint != "" {
-					if err := a.print("  %-12s hint: %s\n", "", f.Hint); err != nil {
-						return err
-					}
-				}
-			}
-			return err
-		},
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runDoctor(cmd.Context(), s.host(), opts) },
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	addConfigFlags(cmd.Flags(), &opts.Request)
+	cmd.Flags().BoolVar(&opts.asJSON, "json", false, "print JSON")
 	return cmd
 }
 
-// examine looks at everything that a session needs. The error is the first thing that would keep one from running.
-func (a *app) examine(ctx context.Context) (findings []finding, firstErr error) {
-	report := func(check, detail string, err error) {
-		f := finding{Check: check, Status: "ok", Detail: detail}
+// runDoctor looks at everything that a session needs. The error is the first thing that would keep one from running.
+func runDoctor(ctx context.Context, h launch.Host, opts doctorOptions) error {
+	var first error
+	findings := []finding{}
+	for _, check := range newExamination(ctx, h, opts.Request).checks() {
+		f, err := check.run()
+		if f.Detail == "" && err == nil {
+			continue // it does not concern this host
+		}
+		f.Check = check.name
 		if err != nil {
 			f.Status, f.Detail = "failed", strings.Split(err.Error(), "\n")[0]
 			_, f.Hint = diagnose(err)
-			if firstErr == nil {
-				firstErr = err
-			}
+			first = cmp.Or(first, err)
 		}
 		findings = append(findings, f)
 	}
-	warn := func(check, detail, hint string) {
-		findings = append(findings, finding{check, "warning", detail, hint})
+	if opts.asJSON {
+		return errors.Join(printJSON(h, findings), first)
 	}
-
-	cfg, err := config.Load(config.Input{
-		Home: a.Home, Cwd: a.Dir, Environ: a.Env, NoFiles: a.flags.noConfig,
-		GlobalFile: filepath.Join(a.Home, project.ConfigName), Flags: a.flags.values,
-	})
-	report("config", "no problem in the global file and the environment", err)
-
-	client, err := lima.Find(ctx, a.state().VMs(), a.Env)
-	if err != nil {
-		report("lima", "", err)
-		client = &lima.Client{Home: a.state().VMs(), Env: a.Env}
-	} else {
-		version, err := client.Version(ctx)
-		report("lima", version+" at "+client.Limactl, err)
-	}
-	if err := client.CheckQEMU(); err != nil {
-		report("qemu", "", err)
-	} else if version, err := client.QEMUVersion(ctx); err == nil {
-		report("qemu", version, nil)
-		if accel, reason := client.ProbeAccel(ctx); reason == "" {
-			report("accelerator", string(accel), nil)
-		} else {
-			warn("accelerator", "software emulation: "+reason, "VMs work and are slow; enable virtualisation in the firmware or in the VM that this host is, and join the group of /dev/kvm")
+	marks := map[string]string{"ok": "✓", "warning": "!", "failed": "✗"}
+	for _, f := range findings {
+		if err := printf(h, "%s %-12s %s\n", marks[f.Status], f.Check, ui.Sanitize(f.Detail)); err != nil {
+			return err
+		}
+		if f.Hint != "" {
+			if err := printf(h, "  %-12s hint: %s\n", "", f.Hint); err != nil {
+				return err
+			}
 		}
 	}
-	report("ssh", "found", a.checkSSH())
-	if _, err := a.git().Identity(ctx, "/"); errors.Is(err, git.ErrNotInstalled) {
-		report("git", "", err)
-	} else {
-		report("git", "found", nil)
+	return first
+}
+
+// check looks at one thing. It finds nothing where that thing does not concern this host.
+type check struct {
+	name string
+	run  func() (finding, error)
+}
+
+// examination is what several checks have in common.
+type examination struct {
+	ctx       context.Context
+	host      launch.Host
+	cfg       *config.Config
+	cfgErr    error
+	client    *lima.Client
+	clientErr error
+}
+
+func newExamination(ctx context.Context, h launch.Host, request launch.Request) *examination {
+	e := &examination{ctx: ctx, host: h}
+	e.cfg, e.cfgErr = h.OwnConfig(request)
+	if e.client, e.clientErr = lima.Find(ctx, h.State().VMs(), h.Env); e.clientErr != nil {
+		e.client = h.Look().Lima
 	}
-	free, err := host.FreeSpace(string(a.state()))
+	return e
+}
+
+func (e *examination) checks() []check {
+	return []check{
+		{"config", func() (finding, error) { return ok("no problem in the global file and the environment"), e.cfgErr }},
+		{"lima", e.lima},
+		{"qemu", e.qemu},
+		{"accelerator", e.accelerator},
+		{"ssh", func() (finding, error) { return ok("found"), e.host.CheckSSH() }},
+		{"git", e.git},
+		{"disk space", e.space},
+		{"clones", e.clones},
+		{"image", e.image},
+		{"claude", e.claude},
+	}
+}
+
+func ok(detail string) finding { return finding{Status: "ok", Detail: detail} }
+
+func warning(detail, hint string) (finding, error) {
+	return finding{Status: "warning", Detail: detail, Hint: hint}, nil
+}
+
+func (e *examination) lima() (finding, error) {
+	if e.clientErr != nil {
+		return finding{}, e.clientErr
+	}
+	version, err := e.client.Version(e.ctx)
+	return ok(version + " at " + e.client.Limactl), err
+}
+
+func (e *examination) qemu() (finding, error) {
+	if err := e.client.CheckQEMU(); err != nil {
+		return finding{}, err
+	}
+	version, err := e.client.QEMUVersion(e.ctx)
+	if err != nil {
+		return finding{}, nil
+	}
+	return ok(version), nil
+}
+
+func (e *examination) accelerator() (finding, error) {
+	if f, err := e.qemu(); err != nil || f.Detail == "" {
+		return finding{}, nil // it is QEMU's
+	}
+	accel, reason := e.client.ProbeAccel(e.ctx)
+	if reason == "" {
+		return ok(string(accel)), nil
+	}
+	return warning("software emulation: "+reason, "VMs work and are slow; enable virtualisation in the firmware or "+
+		"in the VM that this host is, and join the group of /dev/kvm")
+}
+
+func (e *examination) git() (finding, error) {
+	if _, err := e.host.Git().Identity(e.ctx, "/"); errors.Is(err, git.ErrNotInstalled) {
+		return finding{}, err
+	}
+	return ok("found"), nil
+}
+
+func (e *examination) space() (finding, error) {
+	free, err := host.FreeSpace(string(e.host.State()))
 	if err == nil {
-		err = a.needSpace(buildGB)
+		err = e.host.NeedSpace(launch.BuildGB)
 	}
-	report("disk space", fmt.Sprintf("%s free in %s", ui.Size(free), a.state()), err)
-	if !client.Clones() {
-		warn("clones", fmt.Sprintf("the file system of %s cannot clone files", a.state()), "each start copies a whole disk; with CLAUDE_VM_HOME on APFS it copies nothing")
+	return ok(fmt.Sprintf("%s free in %s", ui.Size(free), e.host.State())), err
+}
+
+func (e *examination) clones() (finding, error) {
+	if e.client.Clones() {
+		return finding{}, nil
 	}
-	if cfg != nil && client.Limactl != "" {
-		_, err = client.Images(ctx, cfg.VM.Image)
-		report("image", cfg.VM.Image, err)
+	return warning(fmt.Sprintf("the file system of %s cannot clone files", e.host.State()),
+		"each start copies a whole disk; with CLAUDE_VM_HOME on APFS it copies nothing")
+}
+
+func (e *examination) image() (finding, error) {
+	if e.cfg == nil || e.client.Limactl == "" {
+		return finding{}, nil
 	}
-	releases, err := claude.Cached(a.state().Cache(), lima.Arch())
+	_, err := e.client.Images(e.ctx, e.cfg.VM.Image)
+	return ok(e.cfg.VM.Image), err
+}
+
+func (e *examination) claude() (finding, error) {
+	releases, err := claude.Cached(e.host.State().Cache(), lima.Arch())
 	switch {
 	case err != nil:
-		report("claude", "", err)
+		return finding{}, err
 	case len(releases) == 0:
-		warn("claude", "no release is cached yet", "claude-vm setup gets one")
-	default:
-		report("claude", releases[0].Version+" is cached", nil)
+		return warning("no release is cached yet", "claude-vm setup gets one")
 	}
-	return findings, firstErr
+	return ok(releases[0].Version + " is cached"), nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"runtime"
 	"strings"
 	"syscall"
@@ -13,6 +14,8 @@ import (
 	"github.com/themouette/claude-vm/internal/fetch"
 	"github.com/themouette/claude-vm/internal/forward"
 	"github.com/themouette/claude-vm/internal/git"
+	"github.com/themouette/claude-vm/internal/instance"
+	"github.com/themouette/claude-vm/internal/launch"
 	"github.com/themouette/claude-vm/internal/lima"
 	"github.com/themouette/claude-vm/internal/mount"
 	"github.com/themouette/claude-vm/internal/network"
@@ -56,23 +59,15 @@ const ExitCodes = `  0    success; agent, shell, exec and attach end with the co
   128+n  ended by signal n
 `
 
-// usageError is a command line that cannot be understood, or what it or a file asks for.
-type usageError struct {
-	command string // whose help says more; empty: none does
-	err     error
+// usageError is a command line that cannot be understood.
+func usageError(command string, err error) error {
+	return launch.UsageError{Command: command, Err: err}
 }
-
-func (e usageError) Error() string { return e.err.Error() }
-func (e usageError) Unwrap() error { return e.err }
 
 // advisedError is an error with better advice than its kind has.
-type advisedError struct {
-	err    error
-	advice string
+func advisedError(err error, advice string) error {
+	return launch.AdvisedError{Err: err, Advice: advice}
 }
-
-func (e advisedError) Error() string { return e.err.Error() }
-func (e advisedError) Unwrap() error { return e.err }
 
 // unknownCommandError is what looks like a command of ours and is none. It may have been meant for Claude.
 type unknownCommandError struct {
@@ -89,40 +84,35 @@ type exitCode int
 
 func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
-var (
-	errNoSpace = errors.New("too little disk space")
-	errNoSSH   = errors.New("there is no ssh on PATH: OpenSSH's client is not installed")
-)
-
 // fail tells what went wrong and what can be done about it, and returns the exit code.
-func (a *app) fail(err error) int {
+func fail(to *ui.UI, stdout *os.File, err error) int {
 	if code, ok := errors.AsType[exitCode](err); ok {
 		return int(code)
 	}
 	if errors.Is(err, session.ErrStopped) {
-		a.ui.Warn("%v", err)
+		to.Warn("%v", err)
 		return codeSignal + int(syscall.SIGTERM)
 	}
 	if signal, ok := errors.AsType[Interrupted](err); ok {
-		a.ui.Warn("%v", err) // and, if it went wrong, what was left to clean up
+		to.Warn("%v", err) // and, if it went wrong, what was left to clean up
 		return codeSignal + int(signal.Signal)
 	}
-	if broken, ok := errors.AsType[*fs.PathError](err); ok && broken.Path == a.Stdout.Name() && broken.Err == syscall.EPIPE {
+	if broken, ok := errors.AsType[*fs.PathError](err); ok && broken.Path == stdout.Name() && broken.Err == syscall.EPIPE {
 		return codeSignal + int(syscall.SIGPIPE) // who read our output has had enough of it
 	}
 	code, hint := diagnose(err)
-	a.ui.Error(err)
+	to.Error(err)
 	if hint != "" {
-		a.ui.Hint("%s", hint)
+		to.Hint("%s", hint)
 	}
 	return code
 }
 
 // diagnose maps kinds of errors to exit codes and advice.
 func diagnose(err error) (code int, hint string) {
-	if advised, ok := errors.AsType[advisedError](err); ok {
-		code, _ = diagnose(advised.err)
-		return code, advised.advice
+	if advised, ok := errors.AsType[launch.AdvisedError](err); ok {
+		code, _ = diagnose(advised.Err)
+		return code, advised.Advice
 	}
 	if unsafe, ok := errors.AsType[*project.UnsafeError](err); ok {
 		if unsafe.From != unsafe.Dir {
@@ -136,8 +126,8 @@ func diagnose(err error) (code int, hint string) {
 	if errors.Is(err, trust.ErrLeadsOut) {
 		return codeRefused, ""
 	}
-	if asked, ok := errors.AsType[*askedError](err); ok {
-		if asked.refused {
+	if asked, ok := errors.AsType[*launch.AskedError](err); ok {
+		if asked.Refused {
 			return codeRefused, "say it in your own ~/.claude-vm.toml or on the command line, if you want it"
 		}
 		return codeRefused, "if that is all right, run: claude-vm trust"
@@ -145,11 +135,11 @@ func diagnose(err error) (code int, hint string) {
 	if unknown, ok := errors.AsType[unknownCommandError](err); ok {
 		return codeUsage, unknown.advice + " To send it to Claude: claude-vm -- " + strings.Join(unknown.words, " ")
 	}
-	if usage, ok := errors.AsType[usageError](err); ok {
-		if usage.command == "" {
+	if usage, ok := errors.AsType[launch.UsageError](err); ok {
+		if usage.Command == "" {
 			return codeUsage, ""
 		}
-		return codeUsage, "see " + usage.command + " --help"
+		return codeUsage, "see " + usage.Command + " --help"
 	}
 	if managed, ok := errors.AsType[*selfupdate.ManagedError](err); ok {
 		return codeRefused, "update it there: " + managed.Command
@@ -183,22 +173,22 @@ func knownErrors() []knownError {
 	return []knownError{
 		{trust.ErrExchanged, codeRefused, "something that runs may be at it, another session for instance; look at the folder, and try again"},
 		{trust.ErrState, codeRefused, "share a folder beside it, or choose another one for claude-vm's own with CLAUDE_VM_HOME"},
-		{errStateExposed, codeRefused, "choose another folder with CLAUDE_VM_HOME"},
+		{launch.ErrStateExposed, codeRefused, "choose another folder with CLAUDE_VM_HOME"},
 		{state.ErrForeign, codeRefused, "take the others' right to write away (chmod go-w), or choose another folder with CLAUDE_VM_HOME"},
 		{state.ErrFolder, codeHost, "choose a folder of your own with CLAUDE_VM_HOME"},
 		{mount.ErrSpec, codeUsage, ""},
 		{mount.ErrConflict, codeUsage, ""},
 		{network.ErrCertificates, codeUsage, "vm.ca_certificates names PEM files with certificates and nothing else in them"},
 		{session.ErrShrink, codeUsage, "for a smaller disk build the template anew: claude-vm setup --disk N"},
-		{template.ErrNone, codeMissing, "build it with: claude-vm setup"},
+		{instance.ErrNone, codeMissing, "build it with: claude-vm setup"},
 		{lima.ErrNoLima, codeHost, "install Lima: " + host.installLima()},
 		{lima.ErrOldLima, codeHost, "update Lima: " + host.installLima()},
 		{lima.ErrHangs, codeHost, "see what it waits for: limactl list, with LIMA_HOME set to the folder vm of claude-vm's own"},
 		{lima.ErrNoQEMU, codeHost, "install QEMU: " + host.installQEMU()},
-		{errNoSSH, codeHost, "install OpenSSH's client: its package is called openssh-client, openssh-clients or openssh"},
+		{launch.ErrNoSSH, codeHost, "install OpenSSH's client: its package is called openssh-client, openssh-clients or openssh"},
 		{lima.ErrHome, codeHost, "choose a short folder, such as: export CLAUDE_VM_HOME=/var/tmp/cvm"},
 		{lima.ErrNoImage, codeHost, "--image takes a Lima template (template:debian-13), a disk image, or a folder made by `make image`"},
-		{template.ErrNoShare, codeHost, "use an image whose kernel has 9p; vm.mount_type = \"reverse-sshfs\" in your own ~/.claude-vm.toml gives VMs all files of your account"},
+		{instance.ErrNoShare, codeHost, "use an image whose kernel has 9p; vm.mount_type = \"reverse-sshfs\" in your own ~/.claude-vm.toml gives VMs all files of your account"},
 		{tool.ErrVersion, codeUsage, "leave the version out for the one that there is"},
 		{git.ErrNotInstalled, codeHost, "install git"},
 		{git.ErrHangs, codeRefused, "a pipe in the place of .git/config or .git/HEAD makes it wait for ever, and a session can put it there: look at .git"},
@@ -206,18 +196,18 @@ func knownErrors() []knownError {
 		{forward.ErrNoGPG, codeHost, "install gnupg, or leave the tool gpg out"},
 		{forward.ErrNoGPGAgent, codeHost, "see what it says: gpgconf --launch gpg-agent; its extra-socket must not be switched off in gpg-agent.conf"},
 		{forward.ErrNoGPGKey, codeHost, "make one with gpg --quick-generate-key, or leave the tool gpg out"},
-		{errNoScreen, codeNoLogin, "without one, set CLAUDE_CODE_OAUTH_TOKEN (from claude setup-token) or ANTHROPIC_API_KEY"},
+		{launch.ErrNoScreen, codeNoLogin, "without one, set CLAUDE_CODE_OAUTH_TOKEN (from claude setup-token) or ANTHROPIC_API_KEY"},
 		{claude.ErrNoHostLogin, codeNoLogin, "log in for the VMs with: claude-vm login"},
-		{errNotKept, codeNoLogin, "log in with claude-vm login, or take over the login of this machine: claude-vm login --from-host"},
-		{errNoSpace, codeHost, noSpaceHint},
+		{launch.ErrNotKept, codeNoLogin, "log in with claude-vm login, or take over the login of this machine: claude-vm login --from-host"},
+		{launch.ErrNoSpace, codeHost, noSpaceHint},
 		{project.ErrGone, codeHost, "change to a folder that exists"},
 		{git.ErrDubiousOwner, codeRefused, "if you trust it: git config --global --add safe.directory FOLDER"},
 		{syscall.ENOSPC, codeHost, noSpaceHint},
-		{template.ErrUnknownDisks, codeFailure, "build it anew with claude-vm setup, in the project that it belongs to, or remove everything: claude-vm clean-all"},
+		{instance.ErrUnknownDisks, codeFailure, "build it anew with claude-vm setup, in the project that it belongs to, or remove everything: claude-vm clean-all"},
 		{template.ErrScript, codeFailure, "no template was changed; --verbose shows all that the script prints"},
-		{template.ErrBusy, codeBusy, "wait until it is done"},
+		{instance.ErrBusy, codeBusy, "wait until it is done"},
 		{state.ErrLocked, codeBusy, "wait until it is done"},
-		{template.ErrRunning, codeBusy, "somebody started the template with limactl; stop it there, or build it anew: claude-vm setup"},
+		{instance.ErrRunning, codeBusy, "somebody started the template with limactl; stop it there, or build it anew: claude-vm setup"},
 		{selfupdate.ErrNoKey, codeRefused, "install.sh gets the newest: curl -fsSL https://raw.githubusercontent.com/themouette/claude-vm/main/install.sh | bash"},
 		{selfupdate.ErrUnverified, codeDownload, "nothing was changed; try again later, and if it stays so, tell the maintainers"},
 		{selfupdate.ErrUnreachable, codeDownload, "check the network and the proxy variables"},

@@ -9,8 +9,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/themouette/claude-vm/internal/instance"
+	"github.com/themouette/claude-vm/internal/launch"
 	"github.com/themouette/claude-vm/internal/project"
-	"github.com/themouette/claude-vm/internal/template"
 	"github.com/themouette/claude-vm/internal/ui"
 )
 
@@ -27,32 +28,29 @@ project. Without any of these it is the one that runs in the project you are in.
 // sessionHere is the word for the session of the project that we are in.
 const sessionHere = "."
 
-// shortestPart is how many letters of a name are enough to say which is meant.
-const shortestPart = 3
-
 // findSession returns the one session that a word means.
-func (a *app) findSession(cmd *cobra.Command, word string) (template.Entry, error) {
+func findSession(cmd *cobra.Command, h launch.Host, word string) (instance.Entry, error) {
 	if word == "" { // a script whose variable is empty means no session, and surely not this one
-		return template.Entry{}, usageError{cmd.CommandPath(), errors.New("the name of the session is empty")}
+		return instance.Entry{}, usageError(cmd.CommandPath(), errors.New("the name of the session is empty"))
 	}
 	ctx := cmd.Context()
-	all, err := a.owned(template.Session)
+	all, err := h.Look().Alive(instance.Session)
 	if err != nil {
-		return template.Entry{}, err
+		return instance.Entry{}, err
 	}
-	found, what := named(all, word), ui.Sanitize(word)
+	found, what := instance.Named(all, word), ui.Sanitize(word)
 	if word == sessionHere || word == ".." || strings.ContainsRune(word, filepath.Separator) {
-		root, err := a.projectRoot(ctx, a.path(word))
+		root, err := projectRoot(ctx, h, h.Path(word))
 		switch {
 		case err == nil:
-			found, what = a.inProject(ctx, all, root), ui.Sanitize(root)
+			found, what = inProject(ctx, h, all, root), ui.Sanitize(root)
 		case word == sessionHere || !errors.Is(err, project.ErrGone):
-			return template.Entry{}, err
+			return instance.Entry{}, err
 		}
 	}
 	switch len(found) {
 	case 0:
-		return template.Entry{}, fmt.Errorf("%w: %s", errNoSession, what)
+		return instance.Entry{}, fmt.Errorf("%w: %s", errNoSession, what)
 	case 1:
 		return found[0], nil
 	}
@@ -60,51 +58,23 @@ func (a *app) findSession(cmd *cobra.Command, word string) (template.Entry, erro
 	for _, e := range found {
 		list += fmt.Sprintf("\n%s, %s in %s, begun %s", e.Name, ui.Sanitize(e.Command), ui.Sanitize(e.Dir), ago(e.Created))
 	}
-	return template.Entry{}, fmt.Errorf("%w by %s:%s", errManySessions, what, list)
+	return instance.Entry{}, fmt.Errorf("%w by %s:%s", errManySessions, what, list)
 }
 
 // inProject returns the sessions of a working tree.
-func (a *app) inProject(ctx context.Context, all []template.Entry, root string) []template.Entry {
-	return pick(all, func(e template.Entry) bool {
-		its, err := a.projectRoot(ctx, e.Dir)
+func inProject(ctx context.Context, h launch.Host, all []instance.Entry, root string) []instance.Entry {
+	return instance.Pick(all, func(e instance.Entry) bool {
+		its, err := projectRoot(ctx, h, e.Dir)
 		return err == nil && its == root
 	})
 }
 
-// named returns the sessions that a word can mean. What it says exactly counts more than what it is a part of.
-func named(all []template.Entry, word string) []template.Entry {
-	for _, fits := range []func(template.Entry) bool{
-		func(e template.Entry) bool { return e.Name == word },
-		func(e template.Entry) bool { return strings.HasSuffix(e.Name, "_"+word) },
-		func(e template.Entry) bool { return filepath.Base(e.Project) == word || filepath.Base(e.Dir) == word },
-		func(e template.Entry) bool {
-			kind, name, _ := strings.Cut(e.Name, "_") // all have a kind: it names none of them
-			return len(word) >= shortestPart && strings.Contains(name, word) ||
-				len(word) > len(kind+"_") && strings.HasPrefix(e.Name, word)
-		},
-	} {
-		if found := pick(all, fits); len(found) > 0 {
-			return found
-		}
-	}
-	return nil
-}
-
-func pick(all []template.Entry, fits func(template.Entry) bool) (found []template.Entry) {
-	for _, e := range all {
-		if fits(e) {
-			found = append(found, e)
-		}
-	}
-	return found
-}
-
 // projectRoot returns the top of the working tree that a folder belongs to. No VM is to see it, so that any will do.
-func (a *app) projectRoot(ctx context.Context, dir string) (string, error) {
+func projectRoot(ctx context.Context, h launch.Host, dir string) (string, error) {
 	if !filepath.IsAbs(dir) {
 		return "", project.ErrGone
 	}
-	p, err := project.Find(ctx, a.git(), dir, project.Options{Home: a.Home, AllowHome: true})
+	p, err := project.Find(ctx, h.Git(), dir, project.Options{Home: h.Home, AllowHome: true})
 	if err != nil {
 		return "", err
 	}

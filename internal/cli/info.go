@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -10,11 +11,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/themouette/claude-vm/internal/guest"
+	"github.com/themouette/claude-vm/internal/instance"
+	"github.com/themouette/claude-vm/internal/launch"
 	"github.com/themouette/claude-vm/internal/lima"
-	"github.com/themouette/claude-vm/internal/mount"
+	"github.com/themouette/claude-vm/internal/session"
 	"github.com/themouette/claude-vm/internal/state"
-	"github.com/themouette/claude-vm/internal/template"
 	"github.com/themouette/claude-vm/internal/ui"
 )
 
@@ -71,89 +72,93 @@ type mountFacts struct {
 	Origin   string `json:"origin"`
 }
 
-func (a *app) infoCommand() *cobra.Command {
-	var asJSON bool
+type infoOptions struct {
+	launch.Request
+	asJSON bool
+}
+
+func newInfoCommand(s *shared) *cobra.Command {
+	var opts infoOptions
 	cmd := &cobra.Command{
 		Use:     "info",
 		Short:   "Show this project's template, and what a session would see and run",
 		Example: "  claude-vm info\n  claude-vm --mount ~/datasets:/data:ro info",
 		Args:    noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			p, cfg, err := a.here(cmd.Context())
-			if err != nil {
-				return err
-			}
-			review, err := a.review(p, cfg)
-			if err != nil {
-				return err
-			}
-			spec, _, err := a.sessionSpec(p, cfg, review, guest.Session{Mode: guest.Shell})
-			if err != nil {
-				return err
-			}
-			f := facts{
-				Project: p.Main, Folder: spec.Command.Dir, Template: a.templateFacts(spec.Template),
-				Asks:   trustLines(a.consents().Read(p.Main), review),
-				Claude: append([]string{"claude"}, cfg.Defaults.Args()...),
-				Mounts: []mountFacts{}, Env: []string{},
-			}
-			if f.Config, err = p.ConfigFile(); err != nil {
-				return err
-			}
-			for _, m := range spec.Mounts {
-				f.Mounts = append(f.Mounts, mountFacts(m))
-			}
-			setup, err := a.setupScripts(p, cfg, review)
-			if err != nil {
-				return err
-			}
-			f.Setup, f.Scripts = names(setup), names(spec.Command.Scripts)
-			for _, v := range spec.Command.Env {
-				name, _, _ := strings.Cut(v, "=")
-				f.Env = append(f.Env, name)
-			}
-			for _, port := range spec.Ports {
-				if f.Ports == nil {
-					f.Ports = map[string]int{}
-				}
-				f.Ports[fmt.Sprint(port.Host)] = port.Guest
-			}
-			if asJSON {
-				return a.printJSON(f)
-			}
-			return a.printFacts(f, spec.Mounts)
-		},
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runInfo(cmd.Context(), s.host(), opts) },
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	addSessionFlags(cmd.Flags(), &opts.Request)
+	cmd.Flags().BoolVar(&opts.asJSON, "json", false, "print JSON")
 	return cmd
 }
 
-func names(scripts []guest.Script) []string {
-	names := []string{}
-	for _, s := range scripts {
-		names = append(names, s.Name)
+// runInfo shows the plan of a session, and changes nothing.
+func runInfo(ctx context.Context, h launch.Host, opts infoOptions) error {
+	work, err := h.Open(ctx, opts.Request)
+	if err != nil {
+		return err
 	}
-	return names
+	review, err := work.Review()
+	if err != nil {
+		return err
+	}
+	plan, err := work.Plan(review, launch.Shell(nil))
+	if err != nil {
+		return err
+	}
+	setup, err := work.SetupScripts(review)
+	if err != nil {
+		return err
+	}
+	f := factsOf(plan.Spec)
+	f.Project, f.Template, f.Setup = work.Project.Main, templateFactsOf(h, plan.Spec.Template), setup.Names()
+	f.Asks = trustLines(h.Consents().Read(work.Project.Main), review)
+	f.Claude = append([]string{"claude"}, work.Config.Defaults.Args()...)
+	if f.Config, err = work.Project.ConfigFile(); err != nil {
+		return err
+	}
+	if opts.asJSON {
+		return printJSON(h, f)
+	}
+	return printFacts(h, f)
 }
 
-func (a *app) templateFacts(name string) templateFacts {
-	store := a.look()
-	record, err := template.ReadRecord(store.Lima, name)
+// factsOf is what there is to tell of a session that has not begun.
+func factsOf(spec session.Spec) facts {
+	f := facts{Folder: spec.Command.Dir, Mounts: []mountFacts{}, Env: []string{}, Scripts: launch.Scripts(spec.Command.Scripts).Names()}
+	for _, m := range spec.Mounts {
+		f.Mounts = append(f.Mounts, mountFacts{m.Host, m.Guest, m.Writable, m.Origin})
+	}
+	for _, v := range spec.Command.Env {
+		name, _, _ := strings.Cut(v, "=")
+		f.Env = append(f.Env, name)
+	}
+	for _, port := range spec.Ports {
+		if f.Ports == nil {
+			f.Ports = map[string]int{}
+		}
+		f.Ports[fmt.Sprint(port.Host)] = port.Guest
+	}
+	return f
+}
+
+func templateFactsOf(h launch.Host, name string) templateFacts {
+	store := h.Look()
+	record, err := instance.ReadRecord(store.Lima, name)
 	if state.Gone(err) {
 		return templateFacts{Name: name, State: "not built yet"}
 	}
 	used := store.Used(name)
 	f := templateFacts{
-		Name: name, State: store.Condition(template.Entry{Name: name, Record: record}), Built: &record.Created, Used: &used,
+		Name: name, State: store.Condition(instance.Entry{Name: name, Record: record}), Built: &record.Created, Used: &used,
 		Claude: record.Claude, Tools: record.Tools, DiskGB: record.DiskGB, MemoryGB: record.MemoryGB, CPUs: record.CPUs, Bytes: lima.Size(store.Lima.Dir(name)),
 	}
 	for _, name := range record.Disks {
-		f.Layers = append(f.Layers, disk{name, lima.Size(filepath.Join(a.state().Disks(), name))})
+		f.Layers = append(f.Layers, disk{name, lima.Size(filepath.Join(h.State().Disks(), name))})
 	}
 	return f
 }
 
-func (a *app) printFacts(f facts, mounts []mount.Mount) error {
+func printFacts(h launch.Host, f facts) error {
 	var out strings.Builder
 	line := func(what, text string) { fmt.Fprintf(&out, "%-10s %s\n", what, ui.Sanitize(text)) }
 	line("project", f.Project)
@@ -176,7 +181,7 @@ func (a *app) printFacts(f facts, mounts []mount.Mount) error {
 		line("setup", s)
 	}
 	line("folder", f.Folder)
-	for _, m := range mounts {
+	for _, m := range f.Mounts {
 		access := "read-only"
 		if m.Writable {
 			access = "writable"
@@ -198,5 +203,5 @@ func (a *app) printFacts(f facts, mounts []mount.Mount) error {
 	}
 	line("env", strings.Join(f.Env, " "))
 	line("runs", strings.Join(f.Claude, " "))
-	return a.print("%s", out.String())
+	return printf(h, "%s", out.String())
 }

@@ -1,17 +1,15 @@
 package cli
 
 import (
-	"encoding/json"
-	"fmt"
+	"context"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/themouette/claude-vm/internal/instance"
+	"github.com/themouette/claude-vm/internal/launch"
 	"github.com/themouette/claude-vm/internal/lima"
-	"github.com/themouette/claude-vm/internal/template"
 	"github.com/themouette/claude-vm/internal/ui"
 )
 
@@ -33,188 +31,41 @@ func (r templateRow) cells(home string) []string {
 	return []string{r.Name, tilde(r.Project, home), r.State, r.Claude, age(r.Created), age(r.Used), ui.Size(r.Bytes), ui.Size(r.Shared)}
 }
 
-func (a *app) listCommand() *cobra.Command {
-	var asJSON bool
+type listOptions struct{ asJSON bool }
+
+func newListCommand(s *shared) *cobra.Command {
+	var opts listOptions
 	cmd := &cobra.Command{
 		Use:     "list",
 		Short:   "List the templates of all projects",
 		Example: "  claude-vm list\n  claude-vm list --json",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			a.tidy(cmd.Context())
-			store := a.look()
-			entries, err := store.List(template.Template)
-			if err != nil {
-				return err
-			}
-			rows := []templateRow{}
-			for _, e := range entries {
-				var shared int64
-				for _, disk := range e.Disks {
-					shared += lima.Size(filepath.Join(a.state().Disks(), disk))
-				}
-				rows = append(rows, templateRow{
-					e.Name, e.Project, e.Created, store.Used(e.Name), e.Claude, e.Tools, lima.Size(store.Lima.Dir(e.Name)), shared,
-					store.Condition(e), string(store.Lima.Status(e.Name)),
-				})
-			}
-			return printRows(a, asJSON, "No claude-vm templates found\n",
-				[]string{"TEMPLATE", "PROJECT", "STATE", "CLAUDE", "BUILT", "USED", "SIZE", "SHARED"}, "PROJECT", rows)
+			return runList(cmd.Context(), s.host(), opts)
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().BoolVar(&opts.asJSON, "json", false, "print JSON")
 	return cmd
 }
 
-// sessionRow is a session, or a VM that waits for one, in a list.
-type sessionRow struct {
-	Name    string    `json:"name"`
-	Kind    string    `json:"kind"`  // session or spare
-	State   string    `json:"state"` // running; of a spare booting, or ready
-	Project string    `json:"project"`
-	Dir     string    `json:"dir"`
-	Command string    `json:"command"`
-	Started time.Time `json:"started"`
-	PID     int       `json:"pid"`
-	CPU     float64   `json:"cpu"`    // percent of one processor
-	Memory  int64     `json:"memory"` // bytes
-	Bytes   int64     `json:"bytes"`  // on disk
-}
-
-func (r sessionRow) cells(home string) []string {
-	runs := r.Command
-	if r.Kind == string(template.Spare) {
-		runs = r.State
+func runList(ctx context.Context, h launch.Host, opts listOptions) error {
+	h.Tidy(ctx)
+	store := h.Look()
+	entries, err := store.List(instance.Template)
+	if err != nil {
+		return err
 	}
-	return []string{r.Name, tilde(r.Dir, home), runs, age(r.Started), fmt.Sprint(r.PID), fmt.Sprintf("%.0f%%", r.CPU), ui.Size(r.Memory), ui.Size(r.Bytes)}
-}
-
-func (a *app) psCommand() *cobra.Command {
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:     "ps",
-		Short:   "List the sessions that are running, and the VMs that wait for one",
-		Example: "  claude-vm ps",
-		Args:    noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			a.tidy(cmd.Context())
-			store := a.look()
-			sessions, err := a.owned(template.Session)
-			if err != nil {
-				return err
-			}
-			spares, err := a.owned(template.Spare)
-			if err != nil {
-				return err
-			}
-			entries, names := slices.Concat(sessions, spares), []string{}
-			for _, e := range entries {
-				names = append(names, e.Name)
-			}
-			usage := store.Lima.Usage(cmd.Context(), names)
-			rows := []sessionRow{}
-			for _, e := range entries {
-				state := "running"
-				if e.Kind == template.Spare {
-					state = map[bool]string{false: "booting", true: "ready"}[e.Ready]
-				}
-				rows = append(rows, sessionRow{
-					e.Name, string(e.Kind), state, e.Project, e.Dir, e.Command, e.Created, e.PID, usage[e.Name].CPU, usage[e.Name].Memory,
-					lima.Size(store.Lima.Dir(e.Name)),
-				})
-			}
-			return printRows(a, asJSON, "No session is running\n",
-				[]string{"SESSION", "FOLDER", "RUNS", "AGE", "PID", "CPU", "MEMORY", "DISK"}, "FOLDER", rows)
-		},
-	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return cmd
-}
-
-// owned returns the sessions or the spares that are alive, those included that still boot.
-func (a *app) owned(kind template.Kind) ([]template.Entry, error) {
-	store := a.look()
-	entries, err := store.List(kind)
-	return slices.DeleteFunc(entries, func(e template.Entry) bool { return e.Kind != kind || !store.Owned(e.Name) }), err
-}
-
-// printRows prints a list as JSON or as a table, or a sentence in the place of an empty table.
-func printRows[Row interface{ cells(home string) []string }](
-	a *app, asJSON bool, none string, header []string, paths string, rows []Row,
-) error {
-	if asJSON {
-		return a.printJSON(rows)
-	}
-	if len(rows) == 0 {
-		return a.print("%s", none)
-	}
-	table := make([][]string, len(rows))
-	for i, r := range rows {
-		table[i] = r.cells(a.Home)
-	}
-	return a.table(header, paths, table)
-}
-
-// look returns the instances for a command that only looks at them: it needs no limactl.
-func (a *app) look() *template.Store {
-	return &template.Store{Lima: &lima.Client{Home: a.state().VMs(), Env: a.Env}, State: a.state()}
-}
-
-// ago says how long ago something was, in one unit.
-func ago(t time.Time) string { return age(t) + " ago" }
-
-// age says how old something is, in one unit.
-func age(t time.Time) string {
-	if t.IsZero() {
-		return "?"
-	}
-	return span(time.Since(t))
-}
-
-// span says how long something took, in one unit.
-func span(d time.Duration) string {
-	d = max(0, d)
-	for _, unit := range []struct {
-		length time.Duration
-		name   string
-	}{{24 * time.Hour, "d"}, {time.Hour, "h"}, {time.Minute, "min"}} {
-		if d >= unit.length {
-			return fmt.Sprintf("%d %s", d/unit.length, unit.name)
+	rows := []templateRow{}
+	for _, e := range entries {
+		var shared int64
+		for _, disk := range e.Disks {
+			shared += lima.Size(filepath.Join(h.State().Disks(), disk))
 		}
+		rows = append(rows, templateRow{
+			e.Name, e.Project, e.Created, store.Used(e.Name), e.Claude, e.Tools, lima.Size(store.Lima.Dir(e.Name)), shared,
+			store.Condition(e), string(store.Lima.Status(e.Name)),
+		})
 	}
-	return fmt.Sprintf("%d s", d/time.Second)
-}
-
-func (a *app) print(format string, args ...any) error {
-	_, err := fmt.Fprintf(a.Stdout, format, args...)
-	return err
-}
-
-func (a *app) printJSON(v any) error {
-	out := json.NewEncoder(a.Stdout)
-	out.SetIndent("", "  ")
-	return out.Encode(v)
-}
-
-// table prints a table that fits the terminal, or whole where there is none. One column may have paths.
-func (a *app) table(header []string, paths string, rows [][]string) error {
-	return ui.Table(a.Stdout, header, paths, rows, terminalWidth(a.Stdout))
-}
-
-// tilde is a path as people write it: ~ is the home folder.
-func tilde(path, home string) string {
-	if path == home {
-		return "~"
-	}
-	if rest, ok := strings.CutPrefix(path, strings.TrimSuffix(home, "/")+"/"); ok && home != "" {
-		return "~/" + rest
-	}
-	return path
-}
-
-func noArguments(cmd *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return usageError{cmd.CommandPath(), fmt.Errorf("%s takes no arguments, and got %q; a prompt for Claude goes in quotes", cmd.CommandPath(), args[0])}
-	}
-	return nil
+	return printRows(h, opts.asJSON, "No claude-vm templates found\n",
+		[]string{"TEMPLATE", "PROJECT", "STATE", "CLAUDE", "BUILT", "USED", "SIZE", "SHARED"}, "PROJECT", rows)
 }

@@ -4,29 +4,22 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/themouette/claude-vm/internal/claude"
-	"github.com/themouette/claude-vm/internal/config"
-	"github.com/themouette/claude-vm/internal/guest"
-	"github.com/themouette/claude-vm/internal/lima"
-	"github.com/themouette/claude-vm/internal/proc"
-	"github.com/themouette/claude-vm/internal/project"
-	"github.com/themouette/claude-vm/internal/session"
-	"github.com/themouette/claude-vm/internal/template"
+	"github.com/themouette/claude-vm/internal/launch"
 	"github.com/themouette/claude-vm/internal/ui"
 )
 
-var (
-	errNotKept  = errors.New("no login is kept")
-	errNoScreen = errors.New("logging in needs a terminal")
-)
+type loginOptions struct {
+	launch.Request
+	status, forget, fromHost, yes bool
+}
 
-func (a *app) loginCommand() *cobra.Command {
-	var status, forget, fromHost, yes bool
+func newLoginCommand(s *shared) *cobra.Command {
+	var opts loginOptions
 	cmd := &cobra.Command{
 		Use:   "login [flags] [-- arguments for claude auth login…]",
 		Short: "Log Claude in once, for all sessions of all projects",
@@ -44,167 +37,78 @@ unless the environment logs Claude in.`,
   claude-vm login --status       whose login is kept, and how long it is good
   claude-vm login --forget`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx := cmd.Context()
-			store := loginStore{a.state()}
-			if status && forget || status && fromHost || forget && fromHost {
-				return usageError{cmd.CommandPath(), errors.New("--status, --forget and --from-host exclude each other")}
+			if opts.status && opts.forget || opts.status && opts.fromHost || opts.forget && opts.fromHost {
+				return usageError(cmd.CommandPath(), errors.New("--status, --forget and --from-host exclude each other"))
 			}
-			if len(args) > 0 && (cmd.ArgsLenAtDash() != 0 || status || forget || fromHost) {
-				return usageError{cmd.CommandPath(), errors.New("arguments for Claude's own login come after --")}
+			if len(args) > 0 && (cmd.ArgsLenAtDash() != 0 || opts.status || opts.forget || opts.fromHost) {
+				return usageError(cmd.CommandPath(), errors.New("arguments for Claude's own login come after --"))
 			}
-			switch {
-			case status:
-				return a.loginStatus(store)
-			case forget:
-				return a.forgetLogin(ctx, store)
-			case fromHost:
-				return a.loginFromHost(ctx, store, yes)
-			}
-			return a.login(ctx, args)
+			return runLogin(cmd.Context(), s.host(), opts, args)
 		},
 	}
-	cmd.Flags().BoolVar(&status, "status", false, "show whose login is kept")
-	cmd.Flags().BoolVar(&forget, "forget", false, "remove the kept login")
-	cmd.Flags().BoolVar(&fromHost, "from-host", false, "keep the login that Claude has on this machine")
-	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "take it over without asking")
+	addConfigFlags(cmd.Flags(), &opts.Request)
+	addEnvFlags(cmd.Flags(), &opts.Request)
+	addAutoSetupFlag(cmd.Flags(), &opts.Request)
+	cmd.Flags().BoolVar(&opts.status, "status", false, "show whose login is kept")
+	cmd.Flags().BoolVar(&opts.forget, "forget", false, "remove the kept login")
+	cmd.Flags().BoolVar(&opts.fromHost, "from-host", false, "keep the login that Claude has on this machine")
+	cmd.Flags().BoolVarP(&opts.yes, "yes", "y", false, "take it over without asking")
 	return cmd
 }
 
-// login opens a session for Claude's own login. It sees nothing of the project, and no project has
-// had a hand in its VM.
-func (a *app) login(ctx context.Context, args []string) error {
-	if !isTerminal(a.Stdin) || !isTerminal(a.Stdout) {
-		return errNoScreen
-	}
-	a.flags.allowHome, a.flags.noConversations = true, true
-	p, err := a.project(ctx)
-	if err != nil {
-		return err
-	}
-	cfg, err := config.Load(a.input("")) // the user's own: nobody was asked about the project's
-	if err != nil {
-		return err
-	}
-	spec, named, err := a.loginSpec(p, cfg, append([]string{"claude", "auth", "login"}, args...))
-	if err != nil {
-		return err
-	}
-	store, err := a.machines(ctx, cfg, named...)
-	if err != nil {
-		return err
-	}
-	if spec.Template, err = a.bareLayer(ctx, store, p, cfg); err != nil {
-		return err
-	}
-	keeper := &loginKeeper{store: loginStore{a.state()}, deliberate: true}
-	spec.Leaving = keeper.end
-	if err := a.addHome(p, claude.Login{}, nil, &spec); err != nil {
-		return err
-	}
-	defer a.keepTerminal()()
-	runner := session.Runner{Store: store, UI: a.ui}
-	code, err := runner.Run(ctx, spec)
+func runLogin(ctx context.Context, h launch.Host, opts loginOptions, args []string) error {
 	switch {
-	case err != nil || keeper.err != nil:
-		return errors.Join(err, keeper.err)
-	case code != 0:
-		return exitCode(code)
-	case keeper.held.Empty():
-		return errNotKept
+	case opts.status:
+		return loginStatus(h)
+	case opts.forget:
+		return forgetLogin(ctx, h)
+	case opts.fromHost:
+		return loginFromHost(ctx, h, opts.yes)
 	}
-	return a.saidKept(keeper.store, keeper.held)
+	kept, code, err := h.Login(ctx, opts.Request, args)
+	if err := ended(code, err); err != nil {
+		return err
+	}
+	return saidKept(h, kept)
 }
 
-// loginSpec says what a session for a login is: a command on the user's terminal, and nothing
-// shared.
-func (a *app) loginSpec(
-	p *project.Project, cfg *config.Config, command []string,
-) (spec session.Spec, named []string, err error) {
-	env, named, err := a.guestEnv(p, cfg)
-	if err != nil {
-		return spec, nil, err
-	}
-	env = slices.DeleteFunc(env, func(v string) bool { return claude.HasLogin([]string{v}) })
-	steps, err := a.tellNPM()
-	return session.Spec{
-		Shape:   session.Shape{Project: p, MountType: cfg.VM.MountType},
-		Command: guest.Session{Mode: guest.Exec, Command: command, Home: lima.GuestHome, Dir: lima.GuestHome, Env: env},
-		Steps:   steps,
-		Label:   "claude",
-		TTY:     true,
-		Stdin:   a.Stdin, Stdout: a.Stdout, Stderr: a.Stderr,
-	}, named, err
-}
-
-// bareLayer returns the layer that has Claude Code and nothing of any project. Without one it
-// builds it, if the user wants that.
-func (a *app) bareLayer(ctx context.Context, store template.Store, p *project.Project, cfg *config.Config) (string, error) {
-	asked, err := a.review(p, cfg)
-	if err != nil {
-		return "", err
-	}
-	spec := template.Spec{Image: cfg.VM.Image, DiskGB: cfg.VM.Disk, MountType: cfg.VM.MountType}
-	if spec.Certificates, err = certificates(cfg, asked); err != nil {
-		return "", err
-	}
-	found, err := (&template.Builder{Store: store, UI: a.ui}).FindBase(ctx, spec)
-	if err == nil || !errors.Is(err, template.ErrNone) {
-		return found.Name, err
-	}
-	if !a.flags.autoSetup {
-		const question = "The base that all templates share, which the login runs in, is not there yet. Build it now?"
-		yes, err := a.ui.Confirm(ctx, question, true)
-		if err != nil {
-			return "", err
-		}
-		if !yes {
-			return "", errNotKept
-		}
-	}
-	found, err = a.build(ctx, store, cfg, buildGB, func(b *template.Builder, release claude.Release) (template.Entry, error) {
-		spec.Claude = release
-		return b.BuildBase(ctx, spec)
-	})
-	return found.Name, err
-}
-
-func (a *app) saidKept(store loginStore, login claude.Login) error {
-	return a.print("the login of %s is kept in %s, and every session is given it\n", ui.Sanitize(login.Who()), ui.Sanitize(store.path()))
+func saidKept(h launch.Host, kept claude.Login) error {
+	return printf(h, "the login of %s is kept in %s, and every session is given it\n", ui.Sanitize(kept.Who()), ui.Sanitize(h.Logins().Path()))
 }
 
 // loginFromHost keeps the login of the Claude on this machine, if the user says so.
-func (a *app) loginFromHost(ctx context.Context, store loginStore, yes bool) error {
-	login, source, err := claude.HostLogin(ctx, a.Env, a.Home, time.Now())
+func loginFromHost(ctx context.Context, h launch.Host, yes bool) error {
+	found, source, err := claude.HostLogin(ctx, h.Env, h.Home, time.Now())
 	if err != nil {
 		return err
 	}
 	if !yes {
-		a.ui.Info("Claude here and in the VMs will share one login. Where it is renewed first, the other may have to log in again.")
-		agreed, err := a.ui.Confirm(ctx, "Give the login of "+ui.Sanitize(login.Who())+" ("+ui.Sanitize(source)+") to all VMs?", false)
+		h.UI.Info("Claude here and in the VMs will share one login. Where it is renewed first, the other may have to log in again.")
+		agreed, err := h.UI.Confirm(ctx, "Give the login of "+ui.Sanitize(found.Who())+" ("+ui.Sanitize(source)+") to all VMs?", false)
 		if err != nil {
 			return err
 		}
 		if !agreed {
-			return errNotKept
+			return launch.ErrNotKept
 		}
 	}
-	if _, err := store.offer(ctx, claude.Login{}, login, true, time.Now()); err != nil {
+	if _, err := h.Logins().Offer(ctx, claude.Login{}, found, true, time.Now()); err != nil {
 		return err
 	}
-	return a.saidKept(store, login)
+	return saidKept(h, found)
 }
 
-func (a *app) loginStatus(store loginStore) error {
-	kept, err := store.read()
+func loginStatus(h launch.Host) error {
+	kept, err := h.Logins().Read()
 	if err != nil {
 		return err
 	}
 	if kept.Login.Empty() {
-		return errNotKept
+		return launch.ErrNotKept
 	}
 	until := "does not expire"
 	now := time.Now()
-	if t := kept.Login.Tokens; !kept.usable(now) {
+	if t := kept.Login.Tokens; !kept.Usable(now) {
 		until = "ended; log in again with: claude-vm login"
 	} else if t != nil && t.ExpiresAt != 0 {
 		until = "good until " + when(t.ExpiresAt)
@@ -222,28 +126,28 @@ func (a *app) loginStatus(store loginStore) error {
 	if t := kept.Login.Tokens; t != nil && t.SubscriptionType != "" {
 		rows = append(rows, [2]string{"plan", t.SubscriptionType})
 	}
-	rows = append(rows, [2]string{"login", until}, [2]string{"kept", store.path() + ", since " + kept.Kept.Local().Format(time.DateTime)})
+	rows = append(rows, [2]string{"login", until}, [2]string{"kept", h.Logins().Path() + ", since " + kept.Kept.Local().Format(time.DateTime)})
 	for _, name := range claude.LoginVariables() {
-		if proc.Getenv(a.Env, name) != "" {
+		if h.Getenv(name) != "" {
 			rows = append(rows, [2]string{"but", name + " is set here, and counts instead"})
 			break
 		}
 	}
 	for _, row := range rows {
-		err = cmp.Or(err, a.print("%-8s %s\n", row[0], ui.Sanitize(row[1])))
+		err = cmp.Or(err, printf(h, "%-8s %s\n", row[0], ui.Sanitize(row[1])))
 	}
 	return err
 }
 
 func when(ms int64) string { return time.UnixMilli(ms).Format(time.DateTime) }
 
-func (a *app) forgetLogin(ctx context.Context, store loginStore) error {
-	was, err := store.forget(ctx)
+func forgetLogin(ctx context.Context, h launch.Host) error {
+	was, err := h.Logins().Forget(ctx)
 	if err != nil {
 		return err
 	}
 	if !was {
-		return a.print("%v\n", errNotKept)
+		return printf(h, "%v\n", launch.ErrNotKept)
 	}
-	return a.print("the login is forgotten here; sessions that run still have it\n")
+	return printf(h, "the login is forgotten here; sessions that run still have it\n")
 }

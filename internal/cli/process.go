@@ -7,14 +7,8 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"syscall"
-	"time"
 
-	"github.com/muesli/cancelreader"
-	"golang.org/x/term"
-
-	"github.com/themouette/claude-vm/internal/proc"
 	"github.com/themouette/claude-vm/internal/selfupdate"
-	"github.com/themouette/claude-vm/internal/ui"
 )
 
 // Process is all that comes from outside: nothing below main asks the operating system for it.
@@ -64,47 +58,6 @@ func Signals() (context.Context, func()) {
 		}
 	}()
 	return ctx, func() { cancel(nil) }
-}
-
-func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
-
-// terminalWidth returns the columns of a terminal, 0 if they are not known.
-func terminalWidth(f *os.File) int {
-	width, _, _ := term.GetSize(int(f.Fd()))
-	return width
-}
-
-// regainTime is how long a terminal may take to answer.
-const regainTime = 150 * time.Millisecond
-
-// keepTerminal returns a function that gives the terminal the settings back that it has now, for the case that a program
-// that had it was killed. Nothing that the terminal still answers to that program is left for whoever reads there next.
-func (a *app) keepTerminal() func() {
-	state, err := term.GetState(int(a.Stdin.Fd()))
-	if err != nil {
-		return func() {}
-	}
-	return func() {
-		if isTerminal(a.Stdout) && proc.Getenv(a.Env, "TERM") != "dumb" {
-			a.regain()
-		}
-		_ = term.Restore(int(a.Stdin.Fd()), state)
-	}
-}
-
-// regain makes the terminal ordinary again, and drops what waits there.
-func (a *app) regain() {
-	if _, err := term.MakeRaw(int(a.Stdin.Fd())); err != nil { // what comes is not to be shown
-		return
-	}
-	typed, err := cancelreader.NewReader(a.Stdin)
-	if err != nil {
-		return
-	}
-	defer typed.Close()
-	defer time.AfterFunc(regainTime, func() { typed.Cancel() }).Stop()
-	a.ui.Untangle(a.Stdout)
-	ui.Drain(typed, a.Stdout)
 }
 
 // version is set when a release is built.

@@ -1,15 +1,13 @@
 package cli
 
 import (
-	"strings"
-
 	"github.com/spf13/cobra"
 
-	"github.com/themouette/claude-vm/internal/config"
-	"github.com/themouette/claude-vm/internal/guest"
+	"github.com/themouette/claude-vm/internal/launch"
 )
 
-func (a *app) shellCommand() *cobra.Command {
+func newShellCommand(s *shared) *cobra.Command {
+	var request launch.Request
 	cmd := &cobra.Command{
 		Use:   "shell [flags] [command [argument…]]",
 		Short: "Open a shell, or run a command, in a throw-away VM",
@@ -21,22 +19,10 @@ One word with blanks or shell syntax in it is run by the VM's shell.`,
   claude-vm shell make test
   claude-vm shell "make && make test"`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.runSession(cmd.Context(), func(*config.Config) guest.Session {
-				switch {
-				case len(args) == 0:
-					return guest.Session{Mode: guest.Shell}
-				case isLine(args):
-					return guest.Session{Mode: guest.Line, Command: args}
-				}
-				return guest.Session{Mode: guest.Exec, Command: args}
-			})
+			return runSession(cmd.Context(), s.host(), request, launch.Shell(args))
 		},
 	}
+	addSessionFlags(cmd.Flags(), &request)
 	cmd.Flags().SetInterspersed(false)
 	return cmd
-}
-
-// isLine says whether a command is one line for the guest's shell.
-func isLine(args []string) bool {
-	return len(args) == 1 && strings.ContainsAny(args[0], " \t\n|&;<>()$`\\\"'*?[]{}~#=%!")
 }

@@ -15,6 +15,9 @@ func TestToolsHaveKeys(t *testing.T) {
 	var catalogue []string
 	for _, tool := range tool.Catalogue() {
 		catalogue = append(catalogue, tool.Name)
+		if can, has := tool.Pin != nil, (config.Tools{}).Versions(tool.Name); can != has {
+			t.Errorf("a version of %s can be chosen: %v; there is a key for it: %v", tool.Name, can, has)
+		}
 	}
 	slices.Sort(catalogue)
 	if keys := slices.Sorted(maps.Keys(config.Tools{}.ByName())); !slices.Equal(keys, catalogue) {

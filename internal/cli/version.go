@@ -13,7 +13,7 @@ type versionFacts struct {
 	Arch    string `json:"arch"`
 }
 
-func (a *app) versionCommand() *cobra.Command {
+func newVersionCommand(s *shared) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:     "version",
@@ -21,10 +21,11 @@ func (a *app) versionCommand() *cobra.Command {
 		Example: "  claude-vm version --json",
 		Args:    noArguments,
 		RunE: func(*cobra.Command, []string) error {
+			h := s.host()
 			if asJSON {
-				return a.printJSON(versionFacts{Version(), runtime.GOOS, runtime.GOARCH})
+				return printJSON(h, versionFacts{Version(), runtime.GOOS, runtime.GOARCH})
 			}
-			return a.print("claude-vm %s\n", Version())
+			return printf(h, "claude-vm %s\n", Version())
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")

@@ -162,7 +162,11 @@ type Origin struct {
 	File         string // for Global and Project
 	Line, Column int    // in File, from 1, the column in bytes; 0: the file as a whole
 	Name         string // of the variable or the flag
+	Together     bool   // a flag that stands for several keys
 }
+
+// Explicit says whether the user has named the very key, and not several of them with one word.
+func (o Origin) Explicit() bool { return o.Layer != Default && !o.Together }
 
 // String returns "default", FILE:LINE:COLUMN, or the name of the variable or flag, on one printable line.
 func (o Origin) String() string {
@@ -218,7 +222,10 @@ type Input struct {
 }
 
 // FlagValue is a flag that was given and stands for a key. A flag for a list adds one element.
-type FlagValue struct{ Key, Flag, Value string }
+type FlagValue struct {
+	Key, Flag, Value string
+	Together         bool // the flag stands for other keys as well
+}
 
 // Load merges the defaults, the global file, the project file, the environment and the flags. The error is of type
 // Problems and complete: a problem in one layer does not hide those in another.
@@ -246,7 +253,7 @@ func Load(in Input) (*Config, error) {
 	}
 	from(Origin{Layer: Environment}, in.Cwd).environ(keys, in.Environ)
 	for _, f := range in.Flags {
-		from(Origin{Layer: Flag, Name: f.Flag}, in.Cwd).flag(keys, f)
+		from(Origin{Layer: Flag, Name: f.Flag, Together: f.Together}, in.Cwd).flag(keys, f)
 	}
 	if len(problems) > 0 {
 		return nil, problems

@@ -104,7 +104,7 @@ func TestDefaults(t *testing.T) {
 func TestNearestLayerWins(t *testing.T) {
 	t.Parallel()
 	disk := func(n int) string { return fmt.Sprintf("[vm]\ndisk = %d\n", n) }
-	flag := []FlagValue{{"vm.disk", "--disk", "40"}}
+	flag := []FlagValue{{Key: "vm.disk", Flag: "--disk", Value: "40"}}
 	env := []string{"CLAUDE_VM_DISK=50"}
 	for name, tt := range map[string]struct {
 		world
@@ -160,7 +160,7 @@ func TestRangesHoldWhereverAValueComesFrom(t *testing.T) {
 			"~/.claude-vm.toml:2:1":      {global: file},
 			"~/proj/.claude-vm.toml:2:1": {project: file},
 			variable:                     {env: []string{variable + "=" + text}},
-			flag:                         {flags: []FlagValue{{"vm." + tt.key, flag, text}}},
+			flag:                         {flags: []FlagValue{{Key: "vm." + tt.key, Flag: flag, Value: text}}},
 		} {
 			want := fmt.Sprintf("%s: vm.%s must be a whole number %s", origin, tt.key, tt.want)
 			if !strings.HasPrefix(origin, "~") {
@@ -203,17 +203,18 @@ func TestProblemsOfAFile(t *testing.T) {
 		"image address":          {"vm.image = \"ftp://x/y\"", `1:4: vm.image must be template:NAME, an http or https address, or a path, not "ftp://x/y"`},
 		"NUL":                    {"vm.image = \"a\\u0000b\"", "1:4: vm.image must be valid UTF-8 without NUL characters"},
 
-		"unknown key, one typo":   {"[vm]\ndsk = 3", "2:1: vm.dsk is not a known key; the nearest is vm.disk"},
-		"unknown key, swapped":    {"[vm]\nmemroy = 3", "2:1: vm.memroy is not a known key; the nearest is vm.memory"},
-		"unknown key, dashed":     {"[vm]\nmount-type = \"9p\"", "2:1: vm.mount-type is not a known key; the nearest is vm.mount_type"},
-		"unknown key":             {"[vm]\n  turbo = true", "2:3: vm.turbo is not a known key"},
-		"unknown dotted":          {"vm.disc.x = 3", "1:4: vm.disc is not a known key; the nearest is vm.disk"},
-		"unknown table":           {"[vms]\ndisk = 3", "1:2: vms is not a known key; the nearest is vm"},
-		"unknown array of tables": {"[[mount]]\nlocation = \"/x\"", "1:3: mount is not a known key; the nearest is mounts"},
-		"without its table":       {"disk = 30", "1:1: disk is not a known key; the nearest is vm.disk"},
-		"inside a tool":           {"[tools]\nnode = { versoin = \"22\" }", "2:10: tools.node.versoin is not a known key; the nearest is tools.node.version"},
-		"a key that hides":        {"\"vm.disk\" = 3\n\"\\u001b[2J\" = 1", "1:1: \"vm.disk\" is not a known key\n2:1: \"\\x1b[2J\" is not a known key"},
-		"a value for a table":     {"vm = 3", "1:1: vm must be a table, not 3"},
+		"unknown key, one typo":         {"[vm]\ndsk = 3", "2:1: vm.dsk is not a known key; the nearest is vm.disk"},
+		"unknown key, swapped":          {"[vm]\nmemroy = 3", "2:1: vm.memroy is not a known key; the nearest is vm.memory"},
+		"unknown key, dashed":           {"[vm]\nmount-type = \"9p\"", "2:1: vm.mount-type is not a known key; the nearest is vm.mount_type"},
+		"unknown key":                   {"[vm]\n  turbo = true", "2:3: vm.turbo is not a known key"},
+		"unknown dotted":                {"vm.disc.x = 3", "1:4: vm.disc is not a known key; the nearest is vm.disk"},
+		"unknown table":                 {"[vms]\ndisk = 3", "1:2: vms is not a known key; the nearest is vm"},
+		"unknown array of tables":       {"[[mount]]\nlocation = \"/x\"", "1:3: mount is not a known key; the nearest is mounts"},
+		"without its table":             {"disk = 30", "1:1: disk is not a known key; the nearest is vm.disk"},
+		"inside a tool":                 {"[tools]\nnode = { versoin = \"22\" }", "2:10: tools.node.versoin is not a known key; the nearest is tools.node.version"},
+		"a version that nobody chooses": {"[tools.rust]\nversion = \"1\"", "2:1: tools.rust.version is not a known key: rust is installed in the version that Debian's packages have"},
+		"a key that hides":              {"\"vm.disk\" = 3\n\"\\u001b[2J\" = 1", "1:1: \"vm.disk\" is not a known key\n2:1: \"\\x1b[2J\" is not a known key"},
+		"a value for a table":           {"vm = 3", "1:1: vm must be a table, not 3"},
 
 		"not a list":            {"runtime.scripts = \"x.sh\"", `1:9: runtime.scripts must be a list, each element a path, absolute, relative, or from ~/ for the home directory, not "x.sh"`},
 		"wrong element":         {"packages.system = [\n  \"jq\",\n  3,\n  \"Vim\",\n  \"vim-\",\n  \"a;b\",\n  [],\n]", "1:10: packages.system[5]" + notDebian + "a list\n3:3: packages.system[1]" + notDebian + "3\n4:3: packages.system[2]" + notDebian + "\"Vim\"\n5:3: packages.system[3]" + notDebian + "\"vim-\"\n6:3: packages.system[4]" + notDebian + "\"a;b\""},
@@ -258,7 +259,7 @@ func TestProblemsOfAllLayersAtOnce(t *testing.T) {
 		global:  "[vm]\nmemory = 0\ndisk = 0",
 		project: "broken",
 		env:     []string{"CLAUDE_VM_CPUS=many", "CLAUDE_VM_DSK=3", "CLAUDE_VM_DISK=", "CLAUDE_VM_RUNTIME_SCRIPTS=x", "CLAUDE_VM_PORTS=1:2", "CLAUDE_VM_HOME=/x", "CLAUDE_VM_IMAGE=\xff", "OTHER=1", "CLAUDE_VM_NOVALUE"},
-		flags:   []FlagValue{{"vm.disk", "--disk", "abc"}, {"mounts", "--mounts", "x"}, {"vm.turbo", "--turbo", ""}, {"runtime.scripts", "--runtime-script", ""}},
+		flags:   []FlagValue{{Key: "vm.disk", Flag: "--disk", Value: "abc"}, {Key: "mounts", Flag: "--mounts", Value: "x"}, {Key: "vm.turbo", Flag: "--turbo", Value: ""}, {Key: "runtime.scripts", Flag: "--runtime-script", Value: ""}},
 	}
 	const disk = "vm.disk must be a whole number from 1 to 1000 (GB), not "
 	want := strings.Join([]string{
@@ -286,7 +287,7 @@ func TestVariables(t *testing.T) {
 	t.Parallel()
 	c := world{env: []string{
 		"CLAUDE_VM_MEMORY=16", "CLAUDE_VM_CPUS=2", "CLAUDE_VM_IMAGE=img/d.qcow2", "CLAUDE_VM_VM_ACCEL=tcg", "CLAUDE_VM_VM_MOUNT_TYPE=9p", "CLAUDE_VM_VM_PROXY=none",
-		"CLAUDE_VM_TOOLS_DOCKER=true", "CLAUDE_VM_TOOLS_NODE_VERSION=22", "CLAUDE_VM_TOOLS_GH=false", "CLAUDE_VM_TOOLS_GH_VERSION=2",
+		"CLAUDE_VM_TOOLS_DOCKER=true", "CLAUDE_VM_TOOLS_NODE_VERSION=22", "CLAUDE_VM_TOOLS_GH=false",
 		"CLAUDE_VM_STANDBY_COUNT=0", "CLAUDE_VM_CLAUDE_SOURCE=npm",
 	}}.mustLoad(t)
 	if diff := cmp.Diff(VM{Disk: 20, Memory: 16, CPUs: 2, Image: c.VM.Image, Accel: "tcg", MountType: "9p", Proxy: "none"}, c.VM); diff != "" {
@@ -323,9 +324,10 @@ func TestTools(t *testing.T) {
 		"turned off":                {world{global: "tools.node = true", project: "tools.node = false"}, Tools{}, "~/proj/.claude-vm.toml:1:7"},
 		"inline table":              {world{project: "[tools]\nnode = { version = \"22\" }"}, Tools{Node: Tool{true, "22"}}, "~/proj/.claude-vm.toml:2:1"},
 		"table":                     {world{project: "[tools.node]\nversion = \"22\""}, Tools{Node: Tool{true, "22"}}, "~/proj/.claude-vm.toml:1:8"},
+		"empty table of another":    {world{project: "[tools.gh]"}, Tools{GH: Tool{Enabled: true}}, "default"},
 		"empty table":               {world{project: "[tools.node]"}, Tools{Node: Tool{Enabled: true}}, "~/proj/.claude-vm.toml:1:8"},
 		"a version turns on":        {world{global: "tools.node = false", project: "tools.node.version = \"22\""}, Tools{Node: Tool{true, "22"}}, "~/proj/.claude-vm.toml:1:7"},
-		"a flag keeps the version":  {world{project: "tools.node.version = \"22\"", flags: []FlagValue{{"tools.node", "--node", "true"}}}, Tools{Node: Tool{true, "22"}}, "--node"},
+		"a flag keeps the version":  {world{project: "tools.node.version = \"22\"", flags: []FlagValue{{Key: "tools.node", Flag: "--node", Value: "true"}}}, Tools{Node: Tool{true, "22"}}, "--node"},
 		"none without being wanted": {world{project: "tools.node.version = \"22\"", env: []string{"CLAUDE_VM_TOOLS_NODE=0"}}, Tools{}, "CLAUDE_VM_TOOLS_NODE"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -362,7 +364,7 @@ func TestClaudeArgs(t *testing.T) {
 		"nearest, not both":     {world{global: `defaults.claude_args = ["a"]`, project: `defaults.claude_args = ["b", ""]`}, []string{skip, "b", ""}},
 		"nearest, set to none":  {world{global: `defaults.claude_args = ["a"]`, project: `defaults.claude_args = []`}, nil},
 		"farther, if not set":   {world{global: `defaults.claude_args = ["a"]`, project: "[defaults]"}, []string{skip, "a"}},
-		"flags, all of them":    {world{global: `defaults.claude_args = ["a"]`, flags: []FlagValue{{"defaults.claude_args", "--x", "b"}, {"defaults.claude_args", "--x", "c"}}}, []string{skip, "b", "c"}},
+		"flags, all of them":    {world{global: `defaults.claude_args = ["a"]`, flags: []FlagValue{{Key: "defaults.claude_args", Flag: "--x", Value: "b"}, {Key: "defaults.claude_args", Flag: "--x", Value: "c"}}}, []string{skip, "b", "c"}},
 		"with line breaks, too": {world{project: "defaults.claude_args = ['''a\nb''']"}, []string{skip, "a\nb"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -379,7 +381,7 @@ func TestPaths(t *testing.T) {
 	w := world{
 		global:  "runtime.scripts = ['g.sh']\nsetup.scripts = ['~/s.sh']\nvm.image = 'template:x'",
 		project: "runtime.scripts = ['./p.sh', '../q.sh', '~/h.sh', '/abs//x.sh', '~', 'a/~/b']\nvm.image = 'disk.qcow2'",
-		flags:   []FlagValue{{"runtime.scripts", "--runtime-script", "f.sh"}, {"runtime.scripts", "--runtime-script", "~/f.sh"}},
+		flags:   []FlagValue{{Key: "runtime.scripts", Flag: "--runtime-script", Value: "f.sh"}, {Key: "runtime.scripts", Flag: "--runtime-script", Value: "~/f.sh"}},
 	}
 	in := w.input(t)
 	c, err := Load(in)
@@ -411,7 +413,7 @@ func TestPaths(t *testing.T) {
 		t.Errorf("origins %s, %s", c.Origin("runtime.scripts"), c.Origin("setup.scripts"))
 	}
 
-	_, err = Load(Input{Environ: []string{"CLAUDE_VM_IMAGE=x"}, Flags: []FlagValue{{"setup.scripts", "--setup-script", "~/x"}}})
+	_, err = Load(Input{Environ: []string{"CLAUDE_VM_IMAGE=x"}, Flags: []FlagValue{{Key: "setup.scripts", Flag: "--setup-script", Value: "~/x"}}})
 	if got, want := fmt.Sprint(err), "CLAUDE_VM_IMAGE: vm.image is a path relative to an unknown directory\n--setup-script: setup.scripts is a path relative to an unknown directory"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}

@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"regexp"
+	"slices"
 	"strings"
 
 	"golang.org/x/mod/semver"
@@ -18,6 +19,7 @@ type key struct {
 	unset    string // in words, what holds while the key has neither value nor default
 	env      string // the variable, if it is not CLAUDE_VM_<TABLE>_<KEY>
 	required bool   // in an element of a list of tables
+	table    bool   // a table in its place turns it on
 	doc      string // one sentence
 	value
 }
@@ -36,9 +38,12 @@ func (c *Config) keys() []key {
 	}
 	keys = append(keys, key{path: "network.allow", value: list{p: &c.Network.Allow, format: reachable()}, doc: "What a guest reaches of this computer and its local network: `localhost:PORT`, an address, a network or a name, each with or without a port; `*` is everything. A network or a name never means this computer itself. The internet needs no word."})
 	for _, t := range c.Tools.all() {
-		keys = append(keys,
-			key{path: "tools." + t.name, def: "false", value: boolean(&t.Enabled), doc: t.doc},
-			key{path: "tools." + t.name + ".version", value: text(&t.Version, such(`a version such as "22" or "3.12.1"`, toolVersion.MatchString)), doc: "The version to install, if not the tool's own choice; giving one turns the tool on."})
+		keys = append(keys, key{path: "tools." + t.name, def: "false", table: true, value: boolean(&t.Enabled), doc: t.doc})
+		if t.versions {
+			format := such(`a version such as "22" or "3.12.1"`, toolVersion.MatchString)
+			keys = append(keys, key{path: "tools." + t.name + versionKey, value: text(&t.Version, format),
+				doc: "The version to install, if not the tool's own choice; giving one turns the tool on."})
+		}
 	}
 	keys = append(keys, []key{
 		{path: "setup.scripts", value: list{p: &c.Setup.Scripts, format: hostPath()}, doc: "Scripts to run while the template is built, after the ones that are found by their name."},
@@ -76,20 +81,29 @@ func (p *Port) check() error          { return nil }
 type namedTool struct {
 	name string
 	*Tool
-	doc string
+	doc      string
+	versions bool // a version can be chosen
 }
+
+// versionKey is what the key of a tool's version ends with.
+const versionKey = ".version"
 
 func (t *Tools) all() []namedTool {
 	return []namedTool{
-		{"docker", &t.Docker, "Docker Engine and Compose."},
-		{"node", &t.Node, "Node.js and npm."},
-		{"python", &t.Python, "Python 3 with pip and venv."},
-		{"chromium", &t.Chromium, "Chromium, with its DevTools registered with Claude."},
-		{"gpg", &t.GPG, "GnuPG, with the host's agent forwarded for signing."},
-		{"gh", &t.GH, "GitHub's command line."},
-		{"rust", &t.Rust, "The Rust toolchain."},
-		{"git", &t.Git, "Your Git identity."},
+		{"docker", &t.Docker, "Docker Engine and Compose.", false},
+		{"node", &t.Node, "Node.js and npm.", true},
+		{"python", &t.Python, "Python 3 with pip and venv.", false},
+		{"chromium", &t.Chromium, "Chromium, with its DevTools registered with Claude.", false},
+		{"gpg", &t.GPG, "GnuPG, with the host's agent forwarded for signing.", false},
+		{"gh", &t.GH, "GitHub's command line.", false},
+		{"rust", &t.Rust, "The Rust toolchain.", false},
+		{"git", &t.Git, "Your Git identity.", false},
 	}
+}
+
+// Versions says whether a version of a tool can be chosen.
+func (t Tools) Versions(name string) bool {
+	return slices.ContainsFunc(t.all(), func(named namedTool) bool { return named.name == name && named.versions })
 }
 
 // ByName returns the tools by the names that they have below tools.

@@ -76,7 +76,7 @@ func TestNearestSetWins(t *testing.T) {
 				case Environment:
 					in.Environ = append(in.Environ, k.variable()+"="+text)
 				case Flag:
-					in.Flags = append(in.Flags, FlagValue{k.path, "--" + k.path, text})
+					in.Flags = append(in.Flags, FlagValue{Key: k.path, Flag: "--" + k.path, Value: text})
 				default:
 					files[layer] += fmt.Sprintf("%s = %s\n", k.path, literal(k, text))
 				}

@@ -31,7 +31,7 @@ phase.setup = [{name = "a", script = "x\ny\u009b\u202e", env = {B = "2", A = "<1
 )
 
 func shownWorld() world {
-	return world{global: shownGlobal, project: shownProject, env: []string{"CLAUDE_VM_DISK=30"}, flags: []FlagValue{{"vm.memory", "--memory", "16"}}}
+	return world{global: shownGlobal, project: shownProject, env: []string{"CLAUDE_VM_DISK=30"}, flags: []FlagValue{{Key: "vm.memory", Flag: "--memory", Value: "16"}}}
 }
 
 func TestWriteTOML(t *testing.T) {
@@ -88,6 +88,9 @@ version = "latest" # default
 source = "auto" # default
 conversations = "filtered" # default
 # share is not set: nothing
+
+[env]
+inherit = [] # default
 
 [update]
 check = true # default

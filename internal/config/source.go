@@ -108,7 +108,7 @@ func (s *source) table(keys []key, base, rel string, m map[string]any) {
 		at := base + rel
 		k, isKey := find(keys, rel)
 		sub, isSub := v.(map[string]any)
-		isTable := slices.ContainsFunc(keys, func(k key) bool { return strings.HasPrefix(k.path, rel+".") })
+		isTable := k.table || slices.ContainsFunc(keys, func(k key) bool { return strings.HasPrefix(k.path, rel+".") })
 		switch {
 		case isTable && isSub:
 			if isKey { // a tool that is described is a tool that is wanted
@@ -195,6 +195,11 @@ func find(keys []key, path string) (key, bool) {
 
 // nearest names the key or table that path may be meant for: one typing error away, or of the same name elsewhere.
 func nearest(path string, keys []key) string {
+	if tool, asked := strings.CutSuffix(path, versionKey); asked && strings.HasPrefix(tool, "tools.") {
+		if _, ok := find(keys, tool); ok {
+			return ": " + strings.TrimPrefix(tool, "tools.") + " is installed in the version that Debian's packages have"
+		}
+	}
 	depth := strings.Count(path, ".") + 1
 	for _, k := range keys {
 		names := strings.Split(k.path, ".")

@@ -15,12 +15,24 @@ import (
 	"syscall"
 )
 
+// Role is what a directory is to a session.
+type Role int
+
+// The roles of a directory.
+const (
+	Asked         Role = iota // somebody has asked for it
+	Project                   // the project itself
+	GitData                   // what git needs of the project elsewhere
+	Conversations             // what Claude keeps about the project; it is made when a VM needs it
+)
+
 // Mount is a directory of the host that a guest sees.
 type Mount struct {
 	Host     string // the directory on the host
 	Guest    string // where the guest finds it; before Resolve empty means: at the path that Host names
 	Writable bool
 	Origin   string // who asked for it, as a message names it: a flag, or a file and its line
+	Role     Role
 }
 
 var (
@@ -146,6 +158,9 @@ func check(m Mount, farther []candidate) (candidate, error) {
 		info, err = os.Stat(m.Host)
 	}
 	switch {
+	case m.Role == Conversations && errors.Is(err, fs.ErrNotExist):
+		m.Host, err = unmade(named)
+		return candidate{m, nil}, err
 	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR):
 		return candidate{}, fmt.Errorf("there is no folder %s", plain(named))
 	case err != nil:
@@ -171,6 +186,16 @@ func check(m Mount, farther []candidate) (candidate, error) {
 		return candidate{}, fmt.Errorf("the guest path %q is not absolute and plain", m.Guest)
 	}
 	return candidate{m, info}, nil
+}
+
+// unmade returns the path, free of symbolic links, that a directory will have which is not there yet.
+func unmade(path string) (string, error) {
+	parent := filepath.Dir(path)
+	target, err := filepath.EvalSymlinks(parent)
+	if errors.Is(err, fs.ErrNotExist) && parent != path {
+		target, err = unmade(parent)
+	}
+	return filepath.Join(target, filepath.Base(path)), err
 }
 
 // reserved reports whether a guest would not come up, or could not be reached, with something else at a path.

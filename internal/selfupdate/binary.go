@@ -130,3 +130,15 @@ func (b Binary) moveHere(path string) error {
 	}
 	return errors.Join(dir.Sync(), dir.Close())
 }
+
+// TryOut makes sure that a new binary runs on this host and is what it should be.
+func TryOut(ctx context.Context, env []string, path, version string) error {
+	out, err := proc.Output(ctx, proc.Cmd{Argv: []string{path, "--version"}, Env: env})
+	if said := strings.TrimSpace(string(out)); err == nil && said != "claude-vm "+version {
+		err = fmt.Errorf("it says that it is %q", said)
+	}
+	if err != nil {
+		return fmt.Errorf("trying version %s out: %w", version, err)
+	}
+	return nil
+}

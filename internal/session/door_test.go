@@ -15,8 +15,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/themouette/claude-vm/internal/instance"
 	"github.com/themouette/claude-vm/internal/lima"
-	"github.com/themouette/claude-vm/internal/template"
 )
 
 // say connects to a door, says something and waits until the other side has closed.
@@ -84,7 +84,7 @@ func FuzzDoor(f *testing.F) {
 func TestSessionsDoor(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	r := &Runner{Store: template.Store{Lima: &lima.Client{Home: dir}}}
+	r := &Runner{Store: instance.Store{Lima: &lima.Client{Home: dir}}}
 	if err := os.Mkdir(r.Lima.Dir("x"), 0o700); err != nil {
 		t.Fatal(err)
 	}

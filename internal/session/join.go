@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"github.com/themouette/claude-vm/internal/guest"
+	"github.com/themouette/claude-vm/internal/instance"
 	"github.com/themouette/claude-vm/internal/lima"
 	"github.com/themouette/claude-vm/internal/proc"
-	"github.com/themouette/claude-vm/internal/template"
 )
 
 // ErrEnded means that a session has ended while something else than its own command was running in it.
@@ -41,7 +41,7 @@ func (r *Runner) Join(ctx context.Context, name string, j Joining) (code int, er
 	if err := r.awaitConnection(ctx, name); err != nil {
 		return 0, err
 	}
-	token := template.Random()
+	token := instance.Random()
 	running, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
 	defer context.AfterFunc(ctx, func() {

@@ -17,9 +17,9 @@ import (
 
 	"github.com/themouette/claude-vm/internal/guest"
 	"github.com/themouette/claude-vm/internal/host"
+	"github.com/themouette/claude-vm/internal/instance"
 	"github.com/themouette/claude-vm/internal/lima"
 	"github.com/themouette/claude-vm/internal/state"
-	"github.com/themouette/claude-vm/internal/template"
 )
 
 const (
@@ -60,17 +60,6 @@ func (r *Runner) PrepareNext(s Shape) error {
 	return r.Standby.Spawn(text.Bytes())
 }
 
-// prepareNext does so beside a session, whose end waits for it with the function returned. A session does not fail because
-// the next one will have to wait.
-func (r *Runner) prepareNext(s Shape) (wait func()) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = r.PrepareNext(s)
-	}()
-	return func() { <-done }
-}
-
 // Keep is the life of a keeper: it makes a spare, unless there are enough or too little memory is left, and keeps it until
 // a start claims it, its time is over, or no session could use it any more. If more are wanted, another keeper makes the next
 // when this one's is ready, so that several do not boot at once.
@@ -86,7 +75,7 @@ func (r *Runner) Keep(ctx context.Context, ordered []byte) (err error) {
 		return context.Cause(ctx)
 	case <-time.After(settle):
 	}
-	if _, _, err := r.fitting(ctx, o.Shape); errors.Is(err, template.ErrNone) {
+	if _, _, err := r.fitting(ctx, o.Shape); errors.Is(err, instance.ErrNone) {
 		r.note("%s: no spare, %s", o.Shape.Project.Name(), noTemplate)
 		return nil
 	}
@@ -127,7 +116,7 @@ func (r *Runner) note(format string, args ...any) {
 }
 
 // keep boots a spare and waits for its end. Unless it was claimed, somebody else has to destroy it.
-func (r *Runner) keep(ctx context.Context, o order, spare *vm, record template.Record, machine lima.Machine) (ending, *net.UnixConn, error) {
+func (r *Runner) keep(ctx context.Context, o order, spare *vm, record instance.Record, machine lima.Machine) (ending, *net.UnixConn, error) {
 	booting, stop := context.WithCancel(ctx)
 	go r.Tend(booting, r.UI, spare.name)
 	booted := make(chan error, 1)
@@ -156,7 +145,7 @@ func (r *Runner) keep(ctx context.Context, o order, spare *vm, record template.R
 			booted = nil
 			record.Ready = true
 			if err == nil {
-				err = template.WriteRecord(r.Lima, spare.name, record)
+				err = instance.WriteRecord(r.Lima, spare.name, record)
 			}
 			if err != nil {
 				return failed, nil, err
@@ -183,8 +172,8 @@ func (r *Runner) keep(ctx context.Context, o order, spare *vm, record template.R
 }
 
 // beginSpare copies the template for a spare, if one more is wanted. Without one there is nothing to destroy.
-func (r *Runner) beginSpare(ctx context.Context, o order) (*vm, template.Record, lima.Machine, error) {
-	var record template.Record
+func (r *Runner) beginSpare(ctx context.Context, o order) (*vm, instance.Record, lima.Machine, error) {
+	var record instance.Record
 	var machine lima.Machine
 	turn, err := r.State.Lock(ctx, admission, state.Exclusive)
 	if err != nil {
@@ -197,11 +186,11 @@ func (r *Runner) beginSpare(ctx context.Context, o order) (*vm, template.Record,
 		}
 		return nil, record, machine, err
 	}
-	spare, err := r.own(ctx, template.NewName(template.Spare, o.Shape.Project.Name(), template.Random()))
+	spare, err := r.own(ctx, instance.NewName(instance.Spare, o.Shape.Project.Name(), instance.Random()))
 	if err != nil {
 		return nil, record, machine, err
 	}
-	record, machine, err = r.copyTemplate(ctx, spare.name, template.Spare, o.Shape, "")
+	record, machine, err = r.copyTemplate(ctx, spare.name, instance.Spare, o.Shape, "")
 	if err == nil {
 		spare.visitors, spare.closeDoor, err = listen(r.spareDoor(spare.name))
 	}
@@ -226,7 +215,7 @@ func (r *Runner) memory() (host.Memory, error) {
 // unwanted says why there is no need of, or no room for, one more spare.
 func (r *Runner) unwanted(ctx context.Context, o order) (reason string, err error) {
 	own, fits, err := r.fitting(ctx, o.Shape)
-	if errors.Is(err, template.ErrNone) {
+	if errors.Is(err, instance.ErrNone) {
 		return noTemplate, nil
 	}
 	if err != nil {
@@ -239,7 +228,7 @@ func (r *Runner) unwanted(ctx context.Context, o order) (reason string, err erro
 	if err != nil {
 		return "", err
 	}
-	spares, err := r.List(template.Spare)
+	spares, err := r.List(instance.Spare)
 	if err != nil {
 		return "", err
 	}
@@ -267,9 +256,9 @@ func (r *Runner) unwanted(ctx context.Context, o order) (reason string, err erro
 }
 
 // fitting returns the record of the template that sessions of a shape start from now, and their fingerprint.
-func (r *Runner) fitting(ctx context.Context, s Shape) (template.Record, string, error) {
+func (r *Runner) fitting(ctx context.Context, s Shape) (instance.Record, string, error) {
 	if _, err := os.Stat(r.Lima.Dir(s.Template)); state.Gone(err) {
-		return template.Record{}, "", template.ErrNone // to lock it would make folders that may have been removed on purpose
+		return instance.Record{}, "", instance.ErrNone // to lock it would make folders that may have been removed on purpose
 	}
 	own, lock, err := r.Find(ctx, s.Template)
 	if err != nil {
@@ -308,7 +297,7 @@ func (r *Runner) bootSpare(ctx context.Context, spare *vm, machine lima.Machine,
 }
 
 // outlook says why a spare is to end now, if it is.
-func (r *Runner) outlook(ctx context.Context, o order, name string, record template.Record) ending {
+func (r *Runner) outlook(ctx context.Context, o order, name string, record instance.Record) ending {
 	if _, fits, err := r.fitting(ctx, o.Shape); err != nil || fits != record.Fits {
 		return useless
 	}

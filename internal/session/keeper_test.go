@@ -6,14 +6,14 @@ import (
 	"testing"
 
 	"github.com/themouette/claude-vm/internal/host"
+	"github.com/themouette/claude-vm/internal/instance"
 	"github.com/themouette/claude-vm/internal/lima"
 	"github.com/themouette/claude-vm/internal/project"
 	"github.com/themouette/claude-vm/internal/state"
-	"github.com/themouette/claude-vm/internal/template"
 )
 
 // put makes what there is of a stopped instance that stands on a disk.
-func put(t *testing.T, r *Runner, name string, record template.Record) {
+func put(t *testing.T, r *Runner, name string, record instance.Record) {
 	t.Helper()
 	disk := filepath.Join(r.State.Disks(), record.Disks[0])
 	for _, dir := range []string{r.Lima.Dir(name), disk} {
@@ -26,7 +26,7 @@ func put(t *testing.T, r *Runner, name string, record template.Record) {
 			t.Fatal(err)
 		}
 	}
-	if err := template.WriteRecord(r.Lima, name, record); err != nil {
+	if err := instance.WriteRecord(r.Lima, name, record); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -56,14 +56,14 @@ func TestRoomForSpares(t *testing.T) {
 			t.Parallel()
 			dir := state.Dir(t.TempDir())
 			r := &Runner{
-				Store:  template.Store{State: dir, Lima: &lima.Client{Home: dir.VMs()}},
+				Store:  instance.Store{State: dir, Lima: &lima.Client{Home: dir.VMs()}},
 				Memory: func() (host.Memory, error) { return test.memory, nil },
 			}
-			record := template.Record{Kind: template.Template, MemoryGB: 8, Disks: []string{"d"}, Unattended: true}
+			record := instance.Record{Kind: instance.Template, MemoryGB: 8, Disks: []string{"d"}, Unattended: true}
 			put(t, r, "tpl_x_12", record)
 			for _, other := range test.others {
 				spare := "spa_" + other + "_12"
-				put(t, r, spare, template.Record{Kind: template.Spare, MemoryGB: 8, Fits: other, Disks: []string{other}})
+				put(t, r, spare, instance.Record{Kind: instance.Spare, MemoryGB: 8, Fits: other, Disks: []string{other}})
 				owner, err := r.State.TryLock(spare, state.Exclusive)
 				if err != nil {
 					t.Fatal(err)

@@ -14,12 +14,12 @@ import (
 
 	"github.com/themouette/claude-vm/internal/guest"
 	"github.com/themouette/claude-vm/internal/host"
+	"github.com/themouette/claude-vm/internal/instance"
 	"github.com/themouette/claude-vm/internal/lima"
 	"github.com/themouette/claude-vm/internal/mount"
 	"github.com/themouette/claude-vm/internal/proc"
 	"github.com/themouette/claude-vm/internal/project"
 	"github.com/themouette/claude-vm/internal/state"
-	"github.com/themouette/claude-vm/internal/template"
 	"github.com/themouette/claude-vm/internal/ui"
 )
 
@@ -33,7 +33,7 @@ var (
 	ErrLost = errors.New("the connection to the VM was lost")
 )
 
-// leaveTime is how long Leaving may take, and a VM to answer. Whatever the guest is up to, the prompt comes back.
+// leaveTime is how long all Leavings may take, and a VM to answer. Whatever the guest is up to, the prompt comes back.
 const leaveTime = 5 * time.Second
 
 // Exec runs something in a session's VM.
@@ -70,13 +70,7 @@ type Spec struct {
 	Steps   []string // of the preparation
 	Label   string   // what runs, for people
 
-	// Arrived is called when the VM is ready, before the command; its failure is the session's. Leaving is called after the
-	// command, whatever has ended it, while the VM is still there. Both may be nil.
-	Arrived func(context.Context, Exec) error
-	Leaving func(context.Context, Ask)
-
-	// Watch is told the name of the session's VM before anything of the session's runs in it; nil: nobody wants to know.
-	Watch func(vm string) error
+	Listen bool // something lives beside the session that asks the guest when its command is over
 
 	TTY    bool // the guest's command gets our terminal
 	Stdin  io.Reader
@@ -84,40 +78,32 @@ type Spec struct {
 	Stderr io.Writer
 }
 
-// WhenArrived has one thing more done when the VM is ready.
-func (s *Spec) WhenArrived(do func()) {
-	arrived := s.Arrived
-	s.Arrived = func(ctx context.Context, exec Exec) error {
-		if arrived != nil {
-			if err := arrived(ctx, exec); err != nil {
-				return err
-			}
-		}
-		do()
-		return nil
-	}
-}
-
-// watch tells who watches the session that a VM is its own.
-func (s *Spec) watch(vm string) error {
-	if s.Watch == nil {
-		return nil
-	}
-	return s.Watch(vm)
-}
-
 // Runner runs sessions.
 type Runner struct {
-	template.Store
+	instance.Store
 	UI      *ui.UI
 	Standby Standby // what is kept ready for the next session
 
 	Memory func() (host.Memory, error) // nil: host.ReadMemory
 }
 
-// Run runs a session from its beginning to its end. The code is that of the guest's command; the error says that it never
-// came to that, or that the VM was lost.
-func (r *Runner) Run(ctx context.Context, spec Spec) (code int, err error) {
+// Run runs a session from its beginning to its end, with what lives beside it. The code is that of the guest's command; the
+// error says that it never came to that, or that the VM was lost.
+func (r *Runner) Run(ctx context.Context, spec Spec, beside ...Attachment) (code int, err error) {
+	var o Outcome
+	for _, a := range beside {
+		if err := a.Before(ctx, &spec); err != nil {
+			o.Err = err
+			return 0, err
+		}
+		defer func() { a.After(context.WithoutCancel(ctx), o) }()
+	}
+	o.Code, o.Began, o.Err = r.runVM(ctx, spec, beside)
+	return o.Code, o.Err
+}
+
+// runVM is the session as long as there is something of its VM.
+func (r *Runner) runVM(ctx context.Context, spec Spec, beside attachments) (code int, began bool, err error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	defer func() {
@@ -127,43 +113,38 @@ func (r *Runner) Run(ctx context.Context, spec Spec) (code int, err error) {
 	}()
 	step := r.UI.Step("starting a VM")
 	defer step.Fail()
-	vm, err := r.bringUp(ctx, spec, step, stop)
-	defer func() {
-		r.SayRefused(r.UI, vm.name)
-		err = errors.Join(err, vm.destroy(ctx))
-	}()
+	vm, err := r.bringUp(ctx, spec, beside, step, stop)
+	if vm != nil {
+		defer func() {
+			r.SayRefused(r.UI, vm.name)
+			err = errors.Join(err, vm.destroy(ctx))
+		}()
+	}
 	r.sayScripts(spec.Command.Scripts, err)
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	exec := Exec(func(ctx context.Context, c lima.Command) error { return r.Lima.Exec(ctx, vm.name, c) })
-	if spec.Arrived != nil {
-		if err := spec.Arrived(ctx, exec); err != nil {
-			return 0, err
-		}
+	if err := beside.ready(ctx, Guest{exec, exec.Ask}); err != nil {
+		return 0, false, err
 	}
 	step.Done()
-	go r.Tend(ctx, r.UI, vm.name)
-	go keepTime(ctx, exec, hostSlip())
+	code, err = r.command(ctx, spec, beside, vm, exec)
+	return code, true, err
+}
 
+// command runs the session's command in its VM.
+func (r *Runner) command(ctx context.Context, spec Spec, beside attachments, vm *vm, exec Exec) (code int, err error) {
 	takeBack := r.UI.Release()
 	defer takeBack()
 	if spec.TTY {
 		defer r.UI.Untangle(spec.Stdout) // what is said next is not to be lost on another screen
 	}
-	defer r.prepareNext(spec.Shape)()
 	err = vm.run(ctx, spec)
 	code = proc.ExitCode(err)
 	cut := r.cut(ctx, vm.name, spec.TTY, err)
-	if spec.Leaving != nil && !(cut && r.lost(ctx, vm.name)) {
-		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTime)
-		spec.Leaving(within, func(ctx context.Context, script string, out io.Writer) error {
-			if vm.listening != nil && vm.listening.Run(ctx, guest.Tell(script), lima.Command{Stdout: out}) == nil {
-				return nil
-			}
-			return exec.Ask(ctx, script, out) // the session may have ended all shells that it has found
-		})
-		cancel()
+	if !(cut && r.lost(ctx, vm.name)) {
+		beside.leaving(ctx, exec, vm)
 	}
 	switch {
 	case ctx.Err() != nil:
@@ -220,11 +201,13 @@ func (r *Runner) lost(ctx context.Context, name string) bool {
 }
 
 // bringUp makes a session VM that is ready for its command. Read from top to bottom it is what happens at each start. The VM
-// that it returns, with an error too, is to be destroyed.
-func (r *Runner) bringUp(ctx context.Context, spec Spec, step *ui.Step, stop context.CancelCauseFunc) (*vm, error) {
-	vm, err := r.claim(ctx, spec, stop)
+// that it returns is to be destroyed. There can be one with an error, too.
+func (r *Runner) bringUp(
+	ctx context.Context, spec Spec, beside attachments, step *ui.Step, stop context.CancelCauseFunc,
+) (*vm, error) {
+	vm, err := r.claim(ctx, spec, beside, stop)
 	if vm == nil && err == nil {
-		vm, err = r.start(ctx, spec, step, stop)
+		vm, err = r.start(ctx, spec, beside, step, stop)
 	}
 	if err != nil {
 		return vm, err
@@ -234,7 +217,7 @@ func (r *Runner) bringUp(ctx context.Context, spec Spec, step *ui.Step, stop con
 			return vm, err
 		}
 	}
-	if spec.Leaving != nil && vm.listening == nil {
+	if spec.Listen && vm.listening == nil {
 		vm.listening, _ = r.Lima.Await(vm.name, guest.Listen) // beside the command, so that the prompt does not wait for it
 	}
 	for _, port := range spec.Ports {
@@ -246,18 +229,20 @@ func (r *Runner) bringUp(ctx context.Context, spec Spec, step *ui.Step, stop con
 }
 
 // start boots a new VM.
-func (r *Runner) start(ctx context.Context, spec Spec, step *ui.Step, stop context.CancelCauseFunc) (*vm, error) {
-	vm, err := r.own(ctx, template.NewName(template.Session, spec.Project.Name(), template.Random()))
+func (r *Runner) start(
+	ctx context.Context, spec Spec, beside attachments, step *ui.Step, stop context.CancelCauseFunc,
+) (*vm, error) {
+	vm, err := r.own(ctx, instance.NewName(instance.Session, spec.Project.Name(), instance.Random()))
 	if err != nil {
 		return vm, err
 	}
-	if err := spec.watch(vm.name); err != nil {
+	if err := beside.named(vm.name); err != nil {
 		return vm, err
 	}
 	if !r.Lima.Clones() {
 		step.Detail("copying the whole disk, which its file system cannot clone")
 	}
-	record, machine, err := r.copyTemplate(ctx, vm.name, template.Session, spec.Shape, spec.Label)
+	record, machine, err := r.copyTemplate(ctx, vm.name, instance.Session, spec.Shape, spec.Label)
 	if err != nil {
 		return vm, err
 	}
@@ -328,6 +313,16 @@ func (v *vm) run(ctx context.Context, spec Spec) error {
 	return v.r.Lima.Exec(ctx, v.name, command)
 }
 
+// ask asks through the shell that waits in the VM for that, if there is one.
+func (v *vm) ask(exec Exec) Ask {
+	return func(ctx context.Context, script string, out io.Writer) error {
+		if v.listening != nil && v.listening.Run(ctx, guest.Tell(script), lima.Command{Stdout: out}) == nil {
+			return nil
+		}
+		return exec.Ask(ctx, script, out) // the session may have ended all shells that it has found
+	}
+}
+
 // terminalKind is what a command on the user's terminal has to know of it, as ssh and Lima pass it on.
 func (r *Runner) terminalKind() []string {
 	kind := []string{"TERM=" + proc.Getenv(r.Lima.Env, "TERM")}
@@ -338,14 +333,14 @@ func (r *Runner) terminalKind() []string {
 }
 
 // preparation is what the VM of a session needs after its boot, whatever runs in it.
-func preparation(s Shape, record template.Record) guest.Preparation {
+func preparation(s Shape, record instance.Record) guest.Preparation {
 	return guest.Preparation{
 		Host: hostName(s.Project.Name()), Grow: record.DiskGB > record.SystemGB, Outfit: guest.Outfit{Elsewhere: elsewhere(s.Mounts)},
 	}
 }
 
 // copyTemplate makes the stopped VM, while nobody can replace or remove the template.
-func (r *Runner) copyTemplate(ctx context.Context, name string, kind template.Kind, s Shape, label string) (template.Record, lima.Machine, error) {
+func (r *Runner) copyTemplate(ctx context.Context, name string, kind instance.Kind, s Shape, label string) (instance.Record, lima.Machine, error) {
 	record, lock, err := r.Find(ctx, s.Template)
 	if err != nil {
 		return record, lima.Machine{}, err

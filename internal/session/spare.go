@@ -16,9 +16,9 @@ import (
 	"time"
 
 	"github.com/themouette/claude-vm/internal/guest"
+	"github.com/themouette/claude-vm/internal/instance"
 	"github.com/themouette/claude-vm/internal/lima"
 	"github.com/themouette/claude-vm/internal/state"
-	"github.com/themouette/claude-vm/internal/template"
 )
 
 // A spare is a session VM that has booted before anybody needs it. A process of its own, the keeper, owns it until a start
@@ -50,9 +50,9 @@ const (
 func (r *Runner) spareDoor(name string) string { return filepath.Join(r.Lima.Dir(name), "spare.sock") }
 
 // fingerprint names all that a spare has in common with the sessions that can use it, with the digest of the guest's scripts.
-func (r *Runner) fingerprint(s Shape, of template.Record, scripts string) (string, error) {
+func (r *Runner) fingerprint(s Shape, of instance.Record, scripts string) (string, error) {
 	inputs := struct {
-		Template template.Record
+		Template instance.Record
 		Shape    Shape
 		Mounts   []string
 		Accel    lima.Accel
@@ -79,7 +79,9 @@ func (r *Runner) fingerprint(s Shape, of template.Record, scripts string) (strin
 }
 
 // claim returns a spare that fits, made ready for the session's command, or nil if there is none.
-func (r *Runner) claim(ctx context.Context, spec Spec, stop context.CancelCauseFunc) (*vm, error) {
+func (r *Runner) claim(
+	ctx context.Context, spec Spec, beside attachments, stop context.CancelCauseFunc,
+) (*vm, error) {
 	if r.Standby.Count == 0 {
 		return nil, nil
 	}
@@ -92,7 +94,7 @@ func (r *Runner) claim(ctx context.Context, spec Spec, stop context.CancelCauseF
 		if err != nil {
 			continue // somebody was faster
 		}
-		if err = spec.watch(vm.name); err == nil {
+		if err = beside.named(vm.name); err == nil {
 			err = vm.equip(ctx, spare.Record, spec, stop)
 		}
 		if err == nil || ctx.Err() != nil {
@@ -107,11 +109,11 @@ func (r *Runner) claim(ctx context.Context, spec Spec, stop context.CancelCauseF
 }
 
 // equip makes the VM that was a spare the session's, all but its command.
-func (v *vm) equip(ctx context.Context, record template.Record, spec Spec, stop context.CancelCauseFunc) error {
+func (v *vm) equip(ctx context.Context, record instance.Record, spec Spec, stop context.CancelCauseFunc) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, equipTime, fmt.Errorf("it did not react for %v", equipTime))
 	defer cancel()
-	record.Kind, record.Created, record.Command, record.PID = template.Session, time.Now().UTC(), spec.Label, os.Getpid()
-	if err := template.WriteRecord(v.r.Lima, v.name, record); err != nil {
+	record.Kind, record.Created, record.Command, record.PID = instance.Session, time.Now().UTC(), spec.Label, os.Getpid()
+	if err := instance.WriteRecord(v.r.Lima, v.name, record); err != nil {
 		return err
 	}
 	if err := v.openDoor(stop); err != nil {
@@ -146,13 +148,13 @@ func (r *Runner) Waiting(ctx context.Context, s Shape) (bool, error) {
 }
 
 // fittingSpares returns the spares that are ready for sessions of a shape.
-func (r *Runner) fittingSpares(ctx context.Context, s Shape) ([]template.Entry, error) {
+func (r *Runner) fittingSpares(ctx context.Context, s Shape) ([]instance.Entry, error) {
 	_, fits, err := r.fitting(ctx, s)
 	if err != nil {
 		return nil, err
 	}
-	spares, err := r.List(template.Spare)
-	return slices.DeleteFunc(spares, func(e template.Entry) bool { return e.Fits != fits || !e.Ready }), err
+	spares, err := r.List(instance.Spare)
+	return slices.DeleteFunc(spares, func(e instance.Entry) bool { return e.Fits != fits || !e.Ready }), err
 }
 
 // outfit is what a VM gets for one session.
@@ -235,7 +237,7 @@ func (r *Runner) Discard(ctx context.Context, of func(templateName string) bool)
 	if err != nil {
 		return err
 	}
-	spares, err := r.List(template.Spare)
+	spares, err := r.List(instance.Spare)
 	turn.Unlock()
 	if err != nil {
 		return err

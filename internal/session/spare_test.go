@@ -7,10 +7,10 @@ import (
 	"reflect"
 	"testing"
 
+	"github.com/themouette/claude-vm/internal/instance"
 	"github.com/themouette/claude-vm/internal/lima"
 	"github.com/themouette/claude-vm/internal/mount"
 	"github.com/themouette/claude-vm/internal/project"
-	"github.com/themouette/claude-vm/internal/template"
 )
 
 // A spare serves no session that differs from it in anything.
@@ -24,7 +24,7 @@ func TestFingerprintHasEverything(t *testing.T) {
 	}
 	type inputs struct {
 		shape   Shape
-		record  template.Record
+		record  instance.Record
 		accel   lima.Accel
 		reach   []string
 		scripts string
@@ -37,7 +37,7 @@ func TestFingerprintHasEverything(t *testing.T) {
 	seen := map[string]string{}
 	note := func(name string, in *inputs) {
 		t.Helper()
-		r := Runner{Store: template.Store{Lima: &lima.Client{Accel: in.accel, Wall: lima.Wall{Rules: in.reach}}}}
+		r := Runner{Store: instance.Store{Lima: &lima.Client{Accel: in.accel, Wall: lima.Wall{Rules: in.reach}}}}
 		print, err := r.fingerprint(in.shape, in.record, in.scripts)
 		if err != nil {
 			t.Fatal(err)

@@ -1,3 +1,6 @@
+// Package template builds what a session starts from: layers, which are built once and shared by all projects that want the
+// same, and the template of a project, a thin copy of the topmost. It knows nothing of sessions, and of a tool only what its
+// description says.
 package template
 
 import (
@@ -13,6 +16,7 @@ import (
 
 	"github.com/themouette/claude-vm/internal/claude"
 	"github.com/themouette/claude-vm/internal/guest"
+	"github.com/themouette/claude-vm/internal/instance"
 	"github.com/themouette/claude-vm/internal/lima"
 	"github.com/themouette/claude-vm/internal/mount"
 	"github.com/themouette/claude-vm/internal/proc"
@@ -68,7 +72,7 @@ func (s Spec) unattended() bool { return !s.Foreign && len(s.Scripts) == 0 }
 
 // Builder makes templates.
 type Builder struct {
-	Store
+	instance.Store
 	UI   *ui.UI
 	Log  io.Writer // receives what runs in the VM prints
 	Env  []string  // NAME=value for all that runs in the VM, and that the template must not keep
@@ -81,48 +85,48 @@ type Builder struct {
 }
 
 // Build makes the template of a project, or makes it anew. The old one stays in use until the new one is complete.
-func (b *Builder) Build(ctx context.Context, spec Spec) (Entry, error) {
+func (b *Builder) Build(ctx context.Context, spec Spec) (instance.Entry, error) {
 	name := spec.Project.TemplateName()
 	done, err := b.begin(ctx, name)
 	if err != nil {
-		return Entry{}, err
+		return instance.Entry{}, err
 	}
 	defer done()
 	images, err := b.Lima.Images(ctx, spec.Image)
 	if err != nil {
-		return Entry{}, err
+		return instance.Entry{}, err
 	}
 	parent, err := b.layers(ctx, spec, images)
 	if err != nil {
-		return Entry{}, err
+		return instance.Entry{}, err
 	}
 
-	if _, err := b.usable(name); err == nil && spec.custom() {
+	if _, err := b.Usable(name); err == nil && spec.custom() {
 		b.UI.Info("building the project's part again: its packages and scripts may have changed")
 	}
 	record := parent.Record
-	record.Kind, record.Project, record.Created = Template, spec.Project.Main, time.Now().UTC()
+	record.Kind, record.Project, record.Created = instance.Template, spec.Project.Main, time.Now().UTC()
 	record.DiskGB, record.MemoryGB, record.CPUs = spec.DiskGB, spec.MemoryGB, spec.CPUs
 	record.Unattended = spec.unattended()
 	err = b.replace(ctx, name, func(draft string) error {
 		if spec.custom() {
 			return b.add(ctx, parent, draft, &record, b.customization(draft, spec))
 		}
-		return b.step("copying the "+parent.title(), func() error { return b.Copy(ctx, parent.Name, draft, record.Machine(), record) })
+		return b.step("copying the "+title(parent), func() error { return b.Copy(ctx, parent.Name, draft, record.Machine(), record) })
 	})
-	return Entry{name, record}, err
+	return instance.Entry{Name: name, Record: record}, err
 }
 
 // begin keeps others from building a template, and from removing disks that nothing points to yet.
 func (b *Builder) begin(ctx context.Context, name string) (done func(), err error) {
-	ours, err := b.State.TryLock(name+building, state.Exclusive)
+	ours, err := b.State.TryLock(instance.BuildLock(name), state.Exclusive)
 	if errors.Is(err, state.ErrLocked) {
-		return nil, fmt.Errorf("%w: %s", ErrBusy, name)
+		return nil, fmt.Errorf("%w: %s", instance.ErrBusy, name)
 	}
 	if err != nil {
 		return nil, err
 	}
-	disks, err := b.State.Lock(ctx, disksLock, state.Shared)
+	disks, err := b.State.Lock(ctx, instance.DisksLock, state.Shared)
 	if err != nil {
 		ours.Unlock()
 		return nil, err
@@ -134,20 +138,20 @@ func (b *Builder) begin(ctx context.Context, name string) (done func(), err erro
 }
 
 // Refresh puts another release of Claude Code into a template, and leaves the rest of it as it is.
-func (b *Builder) Refresh(ctx context.Context, name string, release claude.Release) (Entry, error) {
+func (b *Builder) Refresh(ctx context.Context, name string, release claude.Release) (instance.Entry, error) {
 	done, err := b.begin(ctx, name)
 	if err != nil {
-		return Entry{}, err
+		return instance.Entry{}, err
 	}
 	defer done()
-	record, err := b.usable(name)
+	record, err := b.Usable(name)
 	if err != nil {
-		return Entry{}, err
+		return instance.Entry{}, err
 	}
-	old := Entry{name, record}
+	old := instance.Entry{Name: name, Record: record}
 	record.Claude, record.Created = release.Version, time.Now().UTC()
 	err = b.replace(ctx, name, func(draft string) error { return b.add(ctx, old, draft, &record, b.release(old, draft, release)) })
-	return Entry{name, record}, err
+	return instance.Entry{Name: name, Record: record}, err
 }
 
 // step runs a part of a build where the user sees it.
@@ -169,12 +173,12 @@ func (b *Builder) customization(vm string, spec Spec) addition {
 	files, lines := guest.SetupFiles(spec.Scripts, b.Env)
 	a := addition{mounts: spec.Mounts, mountType: spec.MountType, prepare: guest.Preparation{Outfit: guest.Outfit{Files: files, Steps: b.Steps}}}
 	if len(spec.Packages) > 0 {
-		a.steps = append(a.steps, step{"installing " + strings.Join(spec.Packages, " "), func(ctx context.Context, _ *Record) error {
+		a.steps = append(a.steps, step{"installing " + strings.Join(spec.Packages, " "), func(ctx context.Context, _ *instance.Record) error {
 			return b.asRoot(ctx, vm, guest.Packages(spec.Packages, true))
 		}, false})
 	}
 	for i, script := range spec.Scripts {
-		a.steps = append(a.steps, step{"running " + script.Name, func(ctx context.Context, _ *Record) error {
+		a.steps = append(a.steps, step{"running " + script.Name, func(ctx context.Context, _ *instance.Record) error {
 			err := b.Lima.Exec(ctx, vm, lima.Command{Line: lines[i], Stdout: b.Log, Stderr: b.Log})
 			if failed, ok := errors.AsType[*proc.Error](err); ok && failed.Code > 0 { // how it was run is nobody's concern
 				return fmt.Errorf("%w: %s ended with code %d\n%s", ErrScript, script.Name, failed.Code, failed.Stderr)
@@ -186,14 +190,14 @@ func (b *Builder) customization(vm string, spec Spec) addition {
 }
 
 // seal stops an instance and makes its disk one that others can stand on.
-func (b *Builder) seal(ctx context.Context, vm string, record *Record) error {
+func (b *Builder) seal(ctx context.Context, vm string, record *instance.Record) error {
 	if err := b.asRoot(ctx, vm, guest.Seal()); err != nil {
 		return err
 	}
 	if err := b.Lima.Stop(ctx, vm); err != nil {
 		return err
 	}
-	disk := record.Layer[:16] + "-" + Random()
+	disk := record.Layer[:16] + "-" + instance.Random()
 	record.Disks = append(record.Disks, disk)
 	if err := b.Lima.Seal(ctx, vm, filepath.Join(b.State.Disks(), disk)); err != nil {
 		return err
@@ -201,18 +205,13 @@ func (b *Builder) seal(ctx context.Context, vm string, record *Record) error {
 	if err := b.Lima.Configure(vm, record.Machine()); err != nil {
 		return err
 	}
-	return WriteRecord(b.Lima, vm, *record)
-}
-
-// Machine returns the lean instance that a record describes, with nothing shared.
-func (r Record) Machine() lima.Machine {
-	return lima.Machine{Images: r.Images, CPUs: r.CPUs, MemoryGB: r.MemoryGB, DiskGB: r.DiskGB, DirectBoot: staticNet()}
+	return instance.WriteRecord(b.Lima, vm, *record)
 }
 
 // replace makes an instance under a name of its own and gives it the name that it is meant for when it is complete. If
 // that fails the draft is removed, and what had the name before keeps it.
 func (b *Builder) replace(ctx context.Context, name string, build func(draft string) error) (err error) {
-	draft := NewName(Building, "new", Random())
+	draft := instance.NewName(instance.Building, "new", instance.Random())
 	owner, err := b.State.Lock(ctx, draft, state.Exclusive)
 	if err != nil {
 		return err
@@ -283,7 +282,7 @@ func fingerprint(images []lima.Image, parts []string, diskGB int) (string, error
 
 // baseParts is what we put into a base layer.
 func baseParts(certificates []string) []string {
-	return []string{guest.Base(basePackages, certificates, need9p()), guest.InstallClaude("", ""), guest.Lean(staticNet()), guest.Seal(), guest.KernelFlags}
+	return []string{guest.Base(basePackages, certificates, need9p()), guest.InstallClaude("", ""), guest.Lean(instance.StaticNet()), guest.Seal(), guest.KernelFlags}
 }
 
 // remote says whether a file of an image is not on this machine, unless Lima has downloaded it earlier.
@@ -297,14 +296,11 @@ func shareForBuild() string {
 	return "9p"
 }
 
-// staticNet says whether the guest's addresses are known beforehand.
-func staticNet() bool { return lima.Driver(runtime.GOOS) == "qemu" }
-
 // need9p says whether folders are shared over 9p: by QEMU, and it is the only one that keeps the guest to them.
 func need9p() bool { return !lima.AppleVirtiofs() }
 
 // buildBase makes the base layer. Its steps, read from top to bottom, are what the layer is.
-func (b *Builder) buildBase(ctx context.Context, vm string, spec Spec, record *Record) error {
+func (b *Builder) buildBase(ctx context.Context, vm string, spec Spec, record *instance.Record) error {
 	steps := []struct {
 		name string
 		run  func() error
@@ -379,8 +375,8 @@ func (b *Builder) installClaude(ctx context.Context, vm string, release claude.R
 }
 
 // makeLean prepares the guest for short boots. Under QEMU its kernel is then loaded directly, without a boot loader.
-func (b *Builder) makeLean(ctx context.Context, vm string, record *Record) error {
-	if err := b.asRoot(ctx, vm, guest.Lean(staticNet())); err != nil {
+func (b *Builder) makeLean(ctx context.Context, vm string, record *instance.Record) error {
+	if err := b.asRoot(ctx, vm, guest.Lean(instance.StaticNet())); err != nil {
 		return err
 	}
 	shares := proc.Limited{Most: 1 << 16}
@@ -388,7 +384,7 @@ func (b *Builder) makeLean(ctx context.Context, vm string, record *Record) error
 		return err
 	}
 	record.Shares = strings.Fields(shares.String())
-	if !staticNet() {
+	if !instance.StaticNet() {
 		return nil
 	}
 	for part, file := range map[string]string{"kernel": guest.KernelFile, "initrd": guest.InitrdFile} {
@@ -401,38 +397,4 @@ func (b *Builder) makeLean(ctx context.Context, vm string, record *Record) error
 		}
 	}
 	return b.Lima.SetBoot(vm, "kernel.cmdline", []byte(guest.KernelFlags))
-}
-
-// Plain makes an instance of a template's image in Lima's ordinary way, boots and stops it once, and hands its name and a
-// free one for copies to measure. Both are removed afterwards.
-func (s *Store) Plain(ctx context.Context, r Record, measure func(original, copy string) error) (err error) {
-	var names []string
-	for range 2 {
-		name := NewName(Building, "plain", Random())
-		owner, err := s.State.Lock(ctx, name, state.Exclusive)
-		if err != nil {
-			return err
-		}
-		defer owner.Remove()
-		names = append(names, name)
-	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
-		defer cancel()
-		for _, name := range names {
-			err = errors.Join(err, s.Lima.Delete(ctx, name))
-		}
-	}()
-	machine := r.Machine()
-	machine.DirectBoot = r.Images[0].Kernel != nil
-	if err := s.Lima.Create(ctx, names[0], machine); err != nil {
-		return err
-	}
-	if err := s.Lima.StartPlain(ctx, names[0]); err != nil {
-		return err
-	}
-	if err := s.Lima.StopPlain(ctx, names[0]); err != nil {
-		return err
-	}
-	return measure(names[0], names[1])
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/themouette/claude-vm/internal/instance"
 	"github.com/themouette/claude-vm/internal/tool"
 )
 
@@ -66,7 +67,7 @@ func TestSince(t *testing.T) {
 	t.Parallel()
 	began := time.Now().Add(-time.Minute)
 	for made, want := range map[time.Duration]bool{-time.Second: false, time.Second: true, time.Hour: false} {
-		if got := (Record{Created: began.Add(made)}).since(began); got != want {
+		if got := since(instance.Record{Created: began.Add(made)}, began); got != want {
 			t.Errorf("made %v after the beginning: %v", made, got)
 		}
 	}

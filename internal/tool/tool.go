@@ -27,7 +27,7 @@ type Tool struct {
 
 	// Download fetches what Debian does not have; nil: nothing.
 	Download func(ctx context.Context, s Shop, version string, have Goods) (Good, error) `json:"-"`
-	// Pin says whether a version can be asked for; nil: only what Debian has can be had.
+	// Pin says whether a version can be asked for; nil: there is one, and none can be asked for.
 	Pin func(version string) error `json:"-"`
 }
 
@@ -55,10 +55,7 @@ func Choose(wanted map[string]string) ([]Choice, error) {
 		if !asked && !needed[t.Name] {
 			continue
 		}
-		if version != "" && t.Pin == nil {
-			return nil, fmt.Errorf("%w: tools.%s.version is %q, but %[2]s comes from Debian's packages, in the version that they have", ErrVersion, t.Name, version)
-		}
-		if version != "" {
+		if version != "" && t.Pin != nil {
 			if err := t.Pin(version); err != nil {
 				return nil, fmt.Errorf("%w: tools.%s.version is %q: %w", ErrVersion, t.Name, version, err)
 			}

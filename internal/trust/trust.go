@@ -245,8 +245,8 @@ var (
 )
 
 // Saw makes sure that mounts, whose host paths are free of symbolic links, are what the review has looked at: a session could
-// have exchanged a folder for a link meanwhile. Those of base have its path and are not the project's to say.
-func (r *Review) Saw(mounts []mount.Mount, base ...mount.Mount) error {
+// have exchanged a folder for a link meanwhile. Those that nobody has asked for are not the project's to say.
+func (r *Review) Saw(mounts []mount.Mount) error {
 	state, err := filepath.EvalSymlinks(r.place.State)
 	if err != nil {
 		state = r.place.State // there is none yet
@@ -255,7 +255,7 @@ func (r *Review) Saw(mounts []mount.Mount, base ...mount.Mount) error {
 		same := func(k mount.Mount) bool { return k.Host == m.Host && k.Writable == m.Writable && k.Origin == m.Origin }
 		var wrong error
 		switch {
-		case slices.ContainsFunc(base, same):
+		case m.Role != mount.Asked: // nobody has to agree to these
 		case Holds(m.Host, state) || Holds(state, m.Host):
 			wrong = ErrState
 		case !within(r.place.Root, m.Host) && !slices.ContainsFunc(r.folders, same):

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -114,4 +115,18 @@ func fit(s string, n int) string {
 		return ""
 	}
 	return string(runes[:n-1]) + "…"
+}
+
+// Span says how long something took, in one unit.
+func Span(d time.Duration) string {
+	d = max(0, d)
+	for _, unit := range []struct {
+		length time.Duration
+		name   string
+	}{{24 * time.Hour, "d"}, {time.Hour, "h"}, {time.Minute, "min"}} {
+		if d >= unit.length {
+			return fmt.Sprintf("%d %s", d/unit.length, unit.name)
+		}
+	}
+	return fmt.Sprintf("%d s", d/time.Second)
 }
