@@ -5,6 +5,7 @@ package guest
 import (
 	"crypto/sha256"
 	"embed"
+	"encoding/base64"
 	"encoding/hex"
 	"strconv"
 	"strings"
@@ -182,6 +183,11 @@ func (o Outfit) Script() string {
 		merge = append(merge, f.Path, f.Content)
 	}
 	return render("outfit.sh", many("FILES", files), many("MERGE", merge), many("STEPS", o.Steps), many("ELSEWHERE", o.Elsewhere))
+}
+
+// Terminfo returns the step of a preparation that brings the compiled description of a terminal.
+func Terminfo(name string, compiled []byte) string {
+	return render("terminfo.sh", one("NAME", name), one("TEXT", base64.StdEncoding.EncodeToString(compiled)))
 }
 
 // SetClock returns the script that sets the guest's clock if it is off by seconds: a VM does not notice that its host has slept.

@@ -2,6 +2,8 @@ package guest
 
 import (
 	"bufio"
+	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -119,6 +121,11 @@ func TestSession(t *testing.T) {
 func TestAwait(t *testing.T) {
 	t.Parallel()
 	home := t.TempDir()
+	bin := filepath.Join(home, "bin")
+	if err := errors.Join(os.Mkdir(bin, 0o700), os.WriteFile(filepath.Join(bin, "sudo"), []byte("#!/bin/sh\n"), 0o700)); err != nil {
+		t.Fatal(err) // on a slow machine the clock is set, by root
+	}
+	path := "PATH=" + bin + ":" + os.Getenv("PATH")
 	every := make([]byte, 255)
 	for i := range every {
 		every[i] = byte(i + 1)
@@ -126,7 +133,7 @@ func TestAwait(t *testing.T) {
 	rest := strings.Repeat("the session's input\x00\xff", 10_000)
 	s := Session{Home: home, Dir: "/", Mode: Line, Command: []string{`printf %s "$X" && cat && exit 7`}, Env: []string{"X=" + string(every)}}
 	cmd := exec.Command("bash", "-c", Await())
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "LANG=C.UTF-8"}
+	cmd.Env = []string{path, "HOME=" + home, "LANG=C.UTF-8"}
 	cmd.Stdin = strings.NewReader(Rehearse(home) + Equip(Outfit{Files: s.Files()}, time.Now()) + Begin() + rest)
 	out, err := cmd.Output()
 	if string(out) != "\n\n"+string(every)+rest || cmd.ProcessState.ExitCode() != 7 {
@@ -134,7 +141,7 @@ func TestAwait(t *testing.T) {
 	}
 	for name, input := range map[string]string{"the outfit fails": Equip(Outfit{Steps: []string{"exit 4"}}, time.Now()) + Begin(), "it is discarded": ""} {
 		cmd := exec.Command("bash", "-c", Await())
-		cmd.Env, cmd.Stdin = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home}, strings.NewReader(Rehearse(home)+input)
+		cmd.Env, cmd.Stdin = []string{path, "HOME=" + home}, strings.NewReader(Rehearse(home)+input)
 		if out, _ := cmd.CombinedOutput(); string(out) != "\n" || cmd.ProcessState.ExitCode() == 0 {
 			t.Errorf("%s: %q, code %d", name, out, cmd.ProcessState.ExitCode())
 		}
@@ -256,6 +263,36 @@ func TestSetClock(t *testing.T) {
 		}
 		if out, err := cmd.CombinedOutput(); err != nil || string(out) != want {
 			t.Errorf("off by %v: %v, %q, want %q", off, err, out, want)
+		}
+	}
+}
+
+// A terminal that the guest does not know is described to it; one that nobody knows becomes an ordinary one.
+func TestTerminfo(t *testing.T) {
+	t.Parallel()
+	home := t.TempDir()
+	run := func(script, variable string) string {
+		t.Helper()
+		cmd := exec.Command("bash", "-c", script)
+		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, variable}
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return string(out)
+	}
+	compiled := []byte("\x1a\x01\x00\xff\n")
+	run("("+Terminfo("zz-mine", compiled)+"); ("+Terminfo("linux", compiled)+")", "X=")
+	if got, err := os.ReadFile(filepath.Join(home, ".terminfo/z/zz-mine")); err != nil || !bytes.Equal(got, compiled) {
+		t.Errorf("%q, %v", got, err)
+	}
+	if _, err := os.Stat(filepath.Join(home, ".terminfo/l")); err == nil {
+		t.Error("what was there is described once more")
+	}
+	for name, want := range map[string]string{"zz-mine": "zz-mine", "zz-nobody": "xterm-256color", "linux": "linux", "../x": "../x"} {
+		s := Session{Home: home, Dir: "/", Mode: Line, Command: []string{"printf %s $TERM"}, Env: []string{"TERM=" + name}}
+		if got, code := session(t, s); code != 0 || got != want && name != "zz-mine" {
+			t.Errorf("%s: %q", name, got)
 		}
 	}
 }

@@ -1,4 +1,5 @@
-// Package host tells how much memory this machine has and how much of it is free. It knows nothing of what wants some.
+// Package host tells of this machine: how much memory and disk space are free, and how terminals are described. It knows
+// nothing of what that is for.
 package host
 
 // Memory is the host's, in bytes.

@@ -3,11 +3,14 @@ package launch
 import (
 	"context"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/muesli/cancelreader"
 	"golang.org/x/term"
 
+	"github.com/themouette/claude-vm/internal/guest"
+	"github.com/themouette/claude-vm/internal/host"
 	"github.com/themouette/claude-vm/internal/proc"
 	"github.com/themouette/claude-vm/internal/session"
 	"github.com/themouette/claude-vm/internal/ui"
@@ -55,15 +58,26 @@ func (h Host) regain() {
 	ui.Drain(typed, h.Stdout)
 }
 
-// terminal gives the terminal back as it was.
+// plainTerminals are those that the guest has a description of, as every Debian has.
+var plainTerminals = []string{
+	"", "dumb", "linux", "vt100", "vt220", "xterm", "xterm-256color", "screen", "screen-256color", "tmux", "tmux-256color",
+}
+
+// terminal has the guest know the terminal, and gives it back as it was.
 type terminal struct {
 	session.Nop
 	host     Host
 	giveBack func()
 }
 
-// Before notes how it is.
-func (t *terminal) Before(context.Context, *session.Spec) error {
+// Before notes how it is, and has the guest get its description.
+func (t *terminal) Before(_ context.Context, spec *session.Spec) error {
+	name := proc.Getenv(spec.Command.Env, "TERM")
+	if spec.TTY && !slices.Contains(plainTerminals, name) {
+		if compiled := host.Terminfo(t.host.Env, t.host.Home, name); compiled != nil {
+			spec.Steps = append(spec.Steps, guest.Terminfo(name, compiled))
+		}
+	}
 	t.giveBack = t.host.KeepTerminal()
 	return nil
 }

@@ -30,6 +30,8 @@ import (
 var basePackages = []string{
 	"ca-certificates", "curl", "git", "openssh-server", "sudo", "less", "procps", "tmux", "jq", "ripgrep", "unzip", "xz-utils",
 	"bash-completion", "iproute2", "kmod", "e2fsprogs", "sshfs", "busybox-static", "cpio",
+	// What a repository needs whoever works with it, and the descriptions of terminals.
+	"git-lfs", "ncurses-term",
 }
 
 const (

@@ -21,5 +21,11 @@ if [ -z "${claude_vm_mode:-}" ]; then # it is not the session itself
 	if [ -e ~/.claude-vm/exported-all ]; then source ~/.claude-vm/exported 2>/dev/null; fi
 	if [ -t 0 ]; then export TERM="$claude_vm_term"; fi
 fi
+# Of a terminal that nobody here has a description of, programs would know nothing at all.
+if [[ -n ${TERM:-} && $TERM != */* ]]; then
+	claude_vm_entry=${TERM::1}/$TERM
+	if [[ ! -e /usr/share/terminfo/$claude_vm_entry && ! -e /lib/terminfo/$claude_vm_entry && ! -e /etc/terminfo/$claude_vm_entry &&
+		! -e ~/.terminfo/$claude_vm_entry ]]; then export TERM=xterm-256color; fi
+fi
 if [ -z "${claude_vm_done:-}" ]; then cd -- "$claude_vm_dir" || exit; fi
 if [ $# -gt 0 ]; then exec -- "$@"; fi
