@@ -157,7 +157,7 @@ func (e *examination) accelerator() (finding, error) {
 }
 
 func (e *examination) git() (finding, error) {
-	if _, err := e.host.Git().Identity(e.ctx, "/"); errors.Is(err, git.ErrNotInstalled) {
+	if _, err := e.host.Git().Settings(e.ctx, "/"); errors.Is(err, git.ErrNotInstalled) {
 		return finding{}, err
 	}
 	return ok("found"), nil

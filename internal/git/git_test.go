@@ -207,7 +207,7 @@ func TestRepositoryRunsNothing(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if _, err := client.Identity(t.Context(), w.path("evil")); err != nil {
+	if _, err := client.Settings(t.Context(), w.path("evil")); err != nil {
 		t.Error(err)
 	}
 	if data, err := os.ReadFile(w.path("touched")); err == nil {

@@ -1,12 +1,9 @@
 package git
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
-
-	"github.com/themouette/claude-vm/internal/proc"
 )
 
 // Identity is who the host's user is to git, and how they sign. What is not set is empty.
@@ -19,46 +16,24 @@ type Identity struct {
 	SignTags    bool
 }
 
-// Identity returns what the user's and the system's configuration say for a directory: includes that depend on where one
-// is count. What the repository itself says is left out. It is for those who work in the repository, and it is not to
-// speak for the user.
-func (c Client) Identity(ctx context.Context, dir string) (Identity, error) {
-	var id Identity
-	out, err := c.run(ctx, dir, "config", "--includes", "--show-scope", "--null",
-		"--get-regexp", `^(user\.(name|email|signingkey)|gpg\.format|(commit|tag)\.gpgsign)$`)
-	if err != nil && proc.ExitCode(err) != 1 { // 1: nothing matches
-		return id, fmt.Errorf("reading the git identity: %w", explain(err))
+// Identify returns what the user's and the system's settings say. What the repository itself says is left out. It is for
+// those who work in the repository, and it is not to speak for the user.
+func Identify(settings []UserSetting) Identity {
+	user := OfUser(settings)
+	get := func(key string) string { value, _ := Last(user, key); return value }
+	return Identity{
+		Name: get("user.name"), Email: get("user.email"), SigningKey: get("user.signingkey"), Format: get("gpg.format"),
+		SignCommits: IsTrue(get("commit.gpgsign")), SignTags: IsTrue(get("tag.gpgsign")),
 	}
-	answers := strings.Split(string(out), "\x00")
-	for i := 0; i+1 < len(answers); i += 2 {
-		scope := answers[i]
-		if scope != "system" && scope != "global" {
-			continue
-		}
-		switch key, value, given := strings.Cut(answers[i+1], "\n"); key {
-		case "user.name":
-			id.Name = value
-		case "user.email":
-			id.Email = value
-		case "user.signingkey":
-			id.SigningKey = value
-		case "gpg.format":
-			id.Format = value
-		case "commit.gpgsign":
-			id.SignCommits = isTrue(value, given)
-		case "tag.gpgsign":
-			id.SignTags = isTrue(value, given)
-		}
-	}
-	return id, nil
 }
 
-// isTrue reads a boolean as git does. A key without any value is true.
-func isTrue(value string, given bool) bool {
-	return !given || !slices.Contains([]string{"", "0", "false", "no", "off"}, strings.ToLower(value))
+// IsTrue reads a boolean as git does.
+func IsTrue(value string) bool {
+	return !slices.Contains([]string{"", "0", "false", "no", "off"}, strings.ToLower(value))
 }
 
-// Setting is a line of a git configuration. The key is of the form section.name, in ASCII letters.
+// Setting is a line of a git configuration. The key is of the form section.name or section.subsection.name, as git
+// writes it.
 type Setting struct{ Key, Value string }
 
 // File returns a configuration file from which git reads exactly the values given. Only NUL cannot be in one.
@@ -66,9 +41,14 @@ func File(settings []Setting) string {
 	var b strings.Builder
 	for _, s := range settings {
 		section, name, _ := strings.Cut(s.Key, ".")
+		if i := strings.LastIndexByte(name, '.'); i >= 0 {
+			section, name = fmt.Sprintf("%s \"%s\"", section, subsection.Replace(name[:i])), name[i+1:]
+		}
 		fmt.Fprintf(&b, "[%s]\n\t%s = \"%s\"\n", section, name, escapes.Replace(s.Value))
 	}
 	return b.String()
 }
 
 var escapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
+
+var subsection = strings.NewReplacer(`\`, `\\`, `"`, `\"`)

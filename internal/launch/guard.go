@@ -35,9 +35,9 @@ func guardSite(p *project.Project, mounts []mount.Mount) guard.Site {
 	return site
 }
 
-// gitSettings asks git for the configuration that holds for its user in the project, and returns who waits for the answer. It
-// is asked for once, and as early as possible: beside what else comes before a session it takes no time.
-func (w *Work) gitSettings(ctx context.Context) func() []guard.Setting {
+// gitSettings asks git for the configuration that holds in the project, and returns who waits for the answer. It is asked for
+// once, and as early as possible: beside what else comes before a session it takes no time.
+func (w *Work) gitSettings(ctx context.Context) func() []git.UserSetting {
 	if w.settings != nil {
 		return w.settings
 	}
@@ -47,18 +47,15 @@ func (w *Work) gitSettings(ctx context.Context) func() []guard.Setting {
 	}
 	answered := make(chan answer, 1)
 	go func() {
-		settings, err := w.Host.Git().UserSettings(ctx, w.Project.Root)
+		settings, err := w.Host.Git().Settings(ctx, w.Project.Root)
 		answered <- answer{settings, err}
 	}()
-	w.settings = sync.OnceValue(func() (settings []guard.Setting) {
+	w.settings = sync.OnceValue(func() []git.UserSetting {
 		found := <-answered
 		if found.err != nil && !errors.Is(found.err, git.ErrNotInstalled) && ctx.Err() == nil {
-			w.Host.UI.Warn("what your git configuration names in this project is not watched: %v", found.err)
+			w.Host.UI.Warn("what your git configuration says for this project does not count: %v", found.err)
 		}
-		for _, s := range found.settings {
-			settings = append(settings, guard.Setting(s))
-		}
-		return settings
+		return found.settings
 	})
 	return w.settings
 }
@@ -81,7 +78,9 @@ func (g *repoGuard) begin(ctx context.Context, mounts []mount.Mount) error {
 		return nil
 	}
 	site := guardSite(g.work.Project, mounts)
-	site.Settings = g.work.gitSettings(ctx)()
+	for _, s := range git.OfUser(g.work.gitSettings(ctx)()) {
+		site.Settings = append(site.Settings, guard.Setting{File: s.File, Key: s.Key, Value: s.Value})
+	}
 	watch, earlier, err := g.work.Host.Guards().Begin(ctx, site, mode == "restore")
 	g.watch = watch
 	g.work.Host.tellGuard(earlier, true)

@@ -1,48 +1,168 @@
 package launch
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/themouette/claude-vm/internal/config"
 	"github.com/themouette/claude-vm/internal/git"
 	"github.com/themouette/claude-vm/internal/guest"
+	"github.com/themouette/claude-vm/internal/proc"
 	"github.com/themouette/claude-vm/internal/session"
+	"github.com/themouette/claude-vm/internal/trust"
+	"github.com/themouette/claude-vm/internal/ui"
 )
 
-// gitConfig is where git in the guest reads the user's configuration before ~/.gitconfig, so that what a template has there
+// Where git in the guest reads what is the user's. It reads gitConfig before ~/.gitconfig, so that what a template has there
 // stays and counts.
-const gitConfig = ".config/git/config"
+const (
+	gitConfig     = ".config/git/config"
+	gitIgnore     = ".config/git/ignore"
+	gitAttributes = ".config/git/attributes"
+	gitTemplate   = ".config/git/commit-template"
+)
 
-// gitIdentity lets commits that are made in the guest carry the user's name, if there is one: git says itself what it misses.
-// And it keeps git from tidying up what it has of working trees that the guest does not see.
-type gitIdentity struct {
+// gitHome has git in the guest do what git does here: commits carry the user's name, what the user ignores is ignored, and
+// what decides how a command works is set. What cannot be brought is named. It also keeps git from tidying up what it has of
+// working trees that the guest does not see.
+type gitHome struct {
 	session.Nop
 	work *Work
 }
 
-// Before adds git's configuration.
-func (g gitIdentity) Before(ctx context.Context, spec *session.Spec) error {
+// Before adds git's configuration, and says what is missing.
+func (g gitHome) Before(ctx context.Context, spec *session.Spec) error {
 	w := g.work
-	id, err := w.Host.Git().Identity(ctx, w.Project.Dir)
-	if err != nil {
-		return err
-	}
-	settings := []git.Setting{
+	all := w.gitSettings(ctx)()
+	id := git.Identify(all)
+	settings := append(git.Portable(all), []git.Setting{
 		{Key: "user.name", Value: id.Name}, {Key: "user.email", Value: id.Email},
 		{Key: "gc.worktreePruneExpire", Value: "never"}, // it does not see the working trees that are added while it runs
-	}
+	}...)
 	if w.Config.Tools.Git.Enabled || w.Config.Tools.GPG.Enabled {
 		settings = append(settings, w.Host.signing(id, w.Config, w.Request.ForwardAgent)...)
 	}
+	files, ok := w.Host.gitFiles(all)
+	spec.Files = append(spec.Files, files...)
+	if ok {
+		settings = append(settings, git.Setting{Key: "commit.template", Value: "~/" + gitTemplate})
+	}
 	settings = slices.DeleteFunc(settings, func(s git.Setting) bool { return s.Value == "" })
 	spec.Files = append(spec.Files, guest.File{Path: gitConfig, Mode: "644", Content: git.File(settings)})
+	spec.Command.Env = g.override(spec.Command.Env, all, id)
+	w.sayMissing(ctx, all)
 	return nil
+}
+
+// maxGitFile is the largest file of the user's that git in the guest gets, in bytes.
+const maxGitFile = 1 << 20
+
+// gitFiles returns the files that the user's configuration names and that decide what a commit contains, and whether one of
+// them is a template for messages. Those that the repository's own configuration names are not looked at: whoever worked in
+// a VM may have written it.
+func (h Host) gitFiles(all []git.UserSetting) (files []guest.File, template bool) {
+	user := git.OfUser(all)
+	base := cmp.Or(proc.Getenv(h.Env, "XDG_CONFIG_HOME"), filepath.Join(h.Home, ".config"))
+	for _, file := range []struct{ key, usual, to string }{
+		{"core.excludesfile", filepath.Join(base, "git/ignore"), gitIgnore},
+		{"core.attributesfile", filepath.Join(base, "git/attributes"), gitAttributes},
+		{"commit.template", "", gitTemplate},
+	} {
+		path, named := git.Last(user, file.key)
+		if rest, ok := strings.CutPrefix(path, "~/"); ok {
+			path = filepath.Join(h.Home, rest)
+		}
+		if !named {
+			path = file.usual
+		}
+		if path == "" {
+			continue
+		}
+		info, err := os.Stat(path)
+		if err == nil && (!info.Mode().IsRegular() || info.Size() > maxGitFile) {
+			err = errors.New("it is no file, or too large")
+		}
+		var text []byte
+		if err == nil {
+			text, err = os.ReadFile(path)
+		}
+		if err == nil && bytes.ContainsRune(text, 0) {
+			err = errors.New("it holds a NUL byte")
+		}
+		switch {
+		case err == nil:
+			files = append(files, guest.File{Path: file.to, Mode: "644", Content: string(text)})
+			template = template || file.to == gitTemplate
+		case named && !errors.Is(err, fs.ErrNotExist):
+			h.UI.Warn("git in the VM goes without %s, %s: %v", file.key, path, err)
+		}
+	}
+	return files, template
+}
+
+// override returns the environment with what takes the place of settings of the repository that would make commands fail
+// where the user's programs are not.
+func (g gitHome) override(env []string, all []git.UserSetting, id git.Identity) []string {
+	w := g.work
+	own := git.OfRepository(all)
+	var settings []git.Setting
+	format := id.Format
+	if value, ok := git.Last(own, "gpg.format"); ok {
+		format = value
+	}
+	key, program, signs := "gpg.program", "gpg", w.Config.Tools.GPG.Enabled
+	if format == "ssh" {
+		key, program, signs = "gpg.ssh.program", "ssh-keygen", w.Request.ForwardAgent
+	}
+	for _, what := range []string{"commit.gpgsign", "tag.gpgsign"} {
+		if value, ok := git.Last(own, what); ok && git.IsTrue(value) && !signs {
+			w.Host.UI.Warn("commits in the VM will not be signed, though the repository's own configuration says %s: the VM has no agent for that", what)
+			settings = append(settings, git.Setting{Key: what, Value: "false"})
+		}
+	}
+	if value, ok := git.Last(own, key); ok && value != program {
+		settings = append(settings, git.Setting{Key: key, Value: program})
+	}
+	if len(settings) == 0 {
+		return env
+	}
+	first, _ := strconv.Atoi(proc.Getenv(env, "GIT_CONFIG_COUNT")) // the user may have some
+	for i, s := range settings {
+		env = append(env, fmt.Sprintf("GIT_CONFIG_KEY_%d=%s", first+i, s.Key), fmt.Sprintf("GIT_CONFIG_VALUE_%d=%s", first+i, s.Value))
+	}
+	return append(env, fmt.Sprintf("GIT_CONFIG_COUNT=%d", first+len(settings)))
+}
+
+// sayMissing names what git in the guest does otherwise than here, or not at all.
+func (w *Work) sayMissing(ctx context.Context, all []git.UserSetting) {
+	warn := w.Host.UI.Warn
+	for _, name := range git.UnknownExtensions(all) {
+		warn("git in the VM is older than this repository's extension %s, and refuses to work with it", ui.Sanitize(name))
+	}
+	if path, ok := git.Last(git.OfRepository(all), "core.excludesfile"); ok && filepath.IsAbs(path) && !trust.InProject(w.Project.Root, path) {
+		warn("git in the VM does not ignore what %s says, which the repository's own configuration names", ui.Sanitize(path))
+	}
+	names := git.Filters(all)
+	files, err := w.Host.Git().Filtered(ctx, w.Project.Root, names)
+	if err != nil || len(files) == 0 {
+		return
+	}
+	shown := files[:min(len(files), 3)]
+	more := ""
+	if len(files) > len(shown) {
+		more = fmt.Sprintf(" and %d more", len(files)-len(shown))
+	}
+	warn("the VM has no program for git's filter %s: what it commits of %s%s is not filtered",
+		ui.Sanitize(strings.Join(names, ", ")), ui.Sanitize(strings.Join(shown, ", ")), more)
 }
 
 // signing returns the settings by which the guest signs as the host does. It is not told to sign what it cannot: every

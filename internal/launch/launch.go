@@ -40,9 +40,7 @@ func (h Host) Prepare(ctx context.Context, req Request, command Command) (*Sessi
 	if err != nil {
 		return nil, err
 	}
-	if w.Config.Guard.Git != "off" {
-		w.gitSettings(ctx)
-	}
+	w.gitSettings(ctx)
 	s := &Session{Work: w}
 	if s.asked, err = w.Agreed(ctx); err != nil {
 		return nil, err
@@ -96,7 +94,7 @@ func (s *Session) beside(runner session.Runner) []session.Attachment {
 		&repoGuard{work: w},
 		w.conversations(),
 		&changes{host: w.Host, root: w.Project.Root},
-		gitIdentity{work: w},
+		gitHome{work: w},
 		s.agents,
 		login,
 		&claudeHome{work: w, held: login.held},

@@ -8,7 +8,7 @@ import (
 
 	"github.com/themouette/claude-vm/internal/claude"
 	"github.com/themouette/claude-vm/internal/config"
-	"github.com/themouette/claude-vm/internal/guard"
+	"github.com/themouette/claude-vm/internal/git"
 	"github.com/themouette/claude-vm/internal/guest"
 	"github.com/themouette/claude-vm/internal/project"
 	"github.com/themouette/claude-vm/internal/trust"
@@ -67,7 +67,7 @@ type Work struct {
 	Project *project.Project
 	Config  *config.Config
 
-	settings func() []guard.Setting // of the user's git; nil: nobody has asked for them yet
+	settings func() []git.UserSetting // of git; nil: nobody has asked for them yet
 }
 
 // Open returns where we are and what the user asks for there.
