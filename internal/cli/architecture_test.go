@@ -24,7 +24,8 @@ func mayImport() map[string][]string {
 		"internal/template":     append(floor, "claude", "guest", "lima", "mount", "project", "tool"),
 		"internal/lima":         {"host", "mount", "proc", "state", "wall"},
 		"internal/project":      {"git"},
-		"internal/git":          {"proc"},
+		"internal/git":          {"gitindex", "proc"},
+		"internal/gitindex":     {},
 		"internal/forward":      {"proc"},
 		"internal/network":      {"proc", "wall"},
 		"internal/claude":       {"fetch", "npm", "proc"},
@@ -43,7 +44,7 @@ func mayImport() map[string][]string {
 		"internal/ui":           {},
 		"internal/selfupdate":   {"fetch", "proc"},
 		"internal/host":         {},
-		"internal/guard":        {"state"},
+		"internal/guard":        {"gitindex", "state"},
 		"internal/trust":        {"config", "mount", "state"},
 	}
 }
