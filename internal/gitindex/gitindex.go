@@ -47,6 +47,7 @@ type Index struct {
 	Entries []Entry // sorted by name
 	version uint32
 	hash    int // the size of the name of an object
+	trees   []byte
 	kept    []extension
 }
 
@@ -69,6 +70,7 @@ const (
 	link   = "link" // the rest of the entries is in another file
 	sparse = "sdir" // entries can stand for folders
 	undo   = "REUC" // how to undo the end of a conflict
+	trees  = "TREE" // which trees have what is staged: see KeepTrees
 )
 
 var errEnds = errors.New("it ends too early")
@@ -203,6 +205,8 @@ func (x *Index) extensions(rest []byte) (split []byte, err error) {
 			return nil, errEnds
 		case e.name == link:
 			split = e.data
+		case e.name == trees:
+			x.trees = e.data
 		case e.name == sparse, e.name == undo:
 			x.kept = append(x.kept, e)
 		case c < 'A' || c > 'Z': // nobody may ignore it
@@ -295,6 +299,14 @@ func bitmap(text []byte, limit int) (set []int, rest []byte, err error) {
 	return set, rest, nil
 }
 
+// KeepTrees keeps what git has noted of the trees that belong to what is staged, if it noted the same
+// before and the same was staged. Otherwise it is not known to be true.
+func (x *Index) KeepTrees(before *Index) {
+	if len(x.trees) > 0 && bytes.Equal(x.trees, before.trees) && slices.EqualFunc(x.Entries, before.Entries, Entry.stagesSame) {
+		x.kept = append([]extension{{trees, x.trees}}, x.kept...)
+	}
+}
+
 // Text returns the index as one file.
 func (x *Index) Text() []byte {
 	version, size := x.version, header+x.hash
@@ -349,8 +361,20 @@ func (e Entry) Compare(f Entry) int {
 // Same says whether an entry says the same of a file as another one.
 func (e Entry) Same(f Entry) bool { return bytes.Equal(e.head, f.head) && bytes.Equal(e.Name, f.Name) }
 
+// stagesSame says whether the same content is staged, whatever is known of the file.
+func (e Entry) stagesSame(f Entry) bool {
+	object := func(e Entry) []byte { return e.head[statSize : statSize+e.hash] }
+	isIntent := func(e Entry) bool {
+		more := e.further()
+		return len(more) > 0 && binary.BigEndian.Uint16(more)&intent != 0
+	}
+	return e.Compare(f) == 0 && e.mode() == f.mode() && bytes.Equal(object(e), object(f)) && isIntent(e) == isIntent(f)
+}
+
+func (e Entry) mode() uint32 { return binary.BigEndian.Uint32(e.head[modeAt:]) }
+
 // Folder says whether the entry stands for all files of a folder that is not in the working tree.
-func (e Entry) Folder() bool { return binary.BigEndian.Uint32(e.head[modeAt:]) == folder }
+func (e Entry) Folder() bool { return e.mode() == folder }
 
 // Youngest returns when the file was changed last, or the inode that it lies in, in seconds.
 func (e Entry) Youngest() int64 {

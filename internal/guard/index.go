@@ -204,6 +204,7 @@ func (c *comparison) revealFiles(dir string, was *index) {
 		if unknown != nil {
 			old = &gitindex.Index{}
 		}
+		x.KeepTrees(old)
 		r.reveal(x, old, was, unknown == nil)
 		if err = c.mend(func() error { return write(c.now.root, rel, x.Text(), info.Mode().Perm()) }); err == nil && len(r.unknown) > 0 {
 			c.found(rel, "git does not show changes of "+some(r.unknown), fmt.Errorf("how it was before the session nobody knows: %w", unknown))
