@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -377,4 +378,447 @@ func TestBitsAreTheUsers(t *testing.T) {
 		}
 		w.git("fsck", "--strict")
 	})
+}
+
+// What git shows of the history is the history, and what was to show another one is named. What the
+// user has replaced stays.
+func TestHistoryIsShown(t *testing.T) {
+	t.Parallel()
+	for _, pack := range []bool{false, true} {
+		w := repositoryToLookAt(t, "sha1")
+		w.git("tag", "-a", "-m", "x", "v1")
+		w.git("replace", "HEAD^", "v1^{commit}") // the user's own
+		w.git("pack-refs", "--all")
+		mine := w.out("replace", "--format=medium")
+		w.git("commit", "-q", "--allow-empty", "-m", "evil")
+		w.git("config", "gc.writeCommitGraph", "true")
+		before := w.out("log", "--format=%H %s")
+		watch := w.begin(true)
+		w.git("pack-refs", "--all") // ordinary
+		w.git("replace", "HEAD", "HEAD~1")
+		w.write(".git/refs/replace/deep/"+w.out("rev-parse", "HEAD:a"), w.out("rev-parse", "HEAD")+"\n")
+		if pack {
+			w.git("pack-refs", "--all")
+			w.git("replace", "-f", "HEAD~2", "HEAD~1")
+		}
+		w.write(".git/info/grafts", w.out("rev-parse", "HEAD"))
+		w.git("commit-graph", "write", "--reachable", "--split")
+		found := w.end(watch)
+		if len(found) != 2 || found[0] != ".git/info/grafts: added" || !strings.HasPrefix(found[1], ".git/refs/replace: git showed other objects in the place of ") {
+			t.Errorf("found %q", found)
+		}
+		if after := w.out("log", "--format=%H %s"); after != before {
+			t.Errorf("git log: %s, want %s", after, before)
+		}
+		if after := w.out("replace", "--format=medium"); after != mine {
+			t.Errorf("the user's replacement: %q, want %q", after, mine)
+		}
+		if said := w.out("tag", "--list", "--format=%(*objectname)"); said == "" {
+			t.Error("what the tag is of is lost")
+		}
+		if w.graphOf(".git") != "" {
+			t.Error("the commit graph of the session is there")
+		}
+		w.git("fsck")
+	}
+}
+
+func (w world) graphOf(dir string) string {
+	w.Helper()
+	root, err := os.OpenRoot(w.root)
+	if err != nil {
+		w.Fatal(err)
+	}
+	defer root.Close()
+	return (&scanner{root: root}).graph(dir)
+}
+
+// A commit graph that a session has not touched stays.
+func TestGraphOfTheUser(t *testing.T) {
+	t.Parallel()
+	for _, split := range []string{"--append", "--split"} {
+		w := repositoryToLookAt(t, "sha1")
+		w.git("commit-graph", "write", "--reachable", split)
+		before := w.graphOf(".git")
+		watch := w.begin(true)
+		w.git("commit", "-q", "--allow-empty", "-m", "three")
+		if found := w.end(watch); len(found) > 0 || before == "" || w.graphOf(".git") != before {
+			t.Errorf("%s: found %q", split, found)
+		}
+	}
+}
+
+// With more replaced objects than anybody looks at, none is left.
+func TestManyReplacements(t *testing.T) {
+	t.Parallel()
+	w := repositoryToLookAt(t, "sha1")
+	watch := w.begin(true)
+	head := w.out("rev-parse", "HEAD")
+	for i := range maxList + 10 {
+		w.write(fmt.Sprintf(".git/refs/replace/%040x", i+1), head+"\n")
+	}
+	report, err := watch.End(t.Context())
+	if err != nil || len(report.Findings) != 1 {
+		t.Errorf("%v: %+v", err, report.Findings)
+	}
+	if out := w.out("replace", "--list"); out != "" {
+		t.Error("some are left")
+	}
+}
+
+// A repository that was whole does not become a shallow one unnoticed.
+func TestShallow(t *testing.T) {
+	t.Parallel()
+	w := repositoryToLookAt(t, "sha1")
+	w.git("clone", "-q", "--depth", "1", "file://"+w.root, "cut")
+	watch := w.begin(true)
+	w.write(".git/shallow", w.out("rev-parse", "HEAD")+"\n")
+	w.git("-C", "cut", "fetch", "-q", "--deepen", "1")
+	w.git("clone", "-q", "--depth", "1", "file://"+w.root, "new")
+	w.git("-C", "new", "remote", "remove", "origin")
+	report, err := watch.End(t.Context())
+	if err != nil || len(report.Findings) != 1 || report.Findings[0].Err == nil || report.Findings[0].Path != w.path(".git/shallow") {
+		t.Errorf("%+v, %v", report.Findings, err)
+	}
+}
+
+// What a file excludes stays as it was. A comment, or another order of the same file's blank lines,
+// is nobody's danger.
+func TestExcludes(t *testing.T) {
+	t.Parallel()
+	w := repositoryToLookAt(t, "sha1")
+	const mine = "# mine\n*.o\n!keep.o\n"
+	for after, put := range map[string]bool{
+		mine: false, "*.o\n!keep.o\n": false, "# x\n\n*.o\n# y\n!keep.o\n": false,
+		mine + "evil\n": true, "*.o\n": true, "": true, "!keep.o\n*.o\n": true, mine + "  evil": true,
+	} {
+		w.write(".git/info/exclude", mine)
+		watch := w.begin(true)
+		w.write(".git/info/exclude", after)
+		found := w.end(watch)
+		if put != slices.Equal(found, []string{".git/info/exclude: changed"}) || !put && len(found) > 0 {
+			t.Errorf("%q: found %q", after, found)
+		}
+		if text, _ := os.ReadFile(w.path(".git/info/exclude")); put && string(text) != mine {
+			t.Errorf("%q: left %q", after, text)
+		}
+	}
+	w.write(".git/info/exclude", "# only\n")
+	watch := w.begin(true)
+	if err := os.RemoveAll(w.path(".git/info")); err != nil {
+		t.Fatal(err)
+	}
+	w.git("init", "-q", "inner")
+	w.git("init", "-q", "evil")
+	w.write("evil/.git/info/exclude", "*\n")
+	if found := w.end(watch); !slices.Equal(found, []string{"evil/.git/info/exclude: added"}) {
+		t.Errorf("found %q", found)
+	}
+}
+
+// What decides how a repository looks is put back, also what git sets itself in a new one; there it
+// stays. Whether there are colours is everybody's own affair.
+func TestKeysOfTheLook(t *testing.T) {
+	t.Parallel()
+	w := repositoryToLookAt(t, "sha1")
+	w.git("init", "-q", "known")
+	keys := strings.Fields(`color.diff.new color.status.untracked color.diff core.autocrlf core.bigfilethreshold core.checkstat core.eol core.filemode
+		core.ignorecase core.precomposeunicode core.symlinks core.trustctime diff.colormoved diff.context diff.ignoresubmodules
+		diff.relative log.date log.decorate log.excludedecoration log.follow status.renames status.showuntrackedfiles status.submodulesummary submodule.x.ignore`)
+	for _, dir := range []string{".", "known"} {
+		watch := w.begin(true)
+		var want []string
+		for _, key := range keys {
+			w.git("-C", dir, "config", key, "black")
+			want = append(want, filepath.Join(dir, ".git/config")+": "+key)
+		}
+		for key, value := range map[string]string{"color.ui": "never", "color.status": "false", "core.quotepath": "off", "status.aheadbehind": "false"} {
+			w.git("-C", dir, "config", key, value)
+		}
+		found := w.end(watch)
+		slices.Sort(found)
+		slices.Sort(want)
+		if diff := cmp.Diff(want, found); diff != "" {
+			t.Error(diff)
+		}
+	}
+	watch := w.begin(true)
+	w.git("init", "-q", "new")
+	for _, key := range ofFileSystem {
+		w.git("-C", "new", "config", key, "true")
+	}
+	w.write("new/.git/config.worktree", "[core]\n\tfileMode = false\n")
+	if found := w.end(watch); !slices.Equal(found, []string{"new/.git/config.worktree: core.filemode"}) {
+		t.Errorf("found %q", found)
+	}
+}
+
+// Where a user's git does not mind when an inode was changed, no entry is believed, whatever the
+// session left of the index.
+func TestUsersWhoDoNotTrustTheTime(t *testing.T) {
+	t.Parallel()
+	for _, key := range []string{"core.trustctime=false", "core.checkStat=minimal"} {
+		for _, global := range []bool{false, true} {
+			w := repositoryToLookAt(t, "sha1")
+			name, value, _ := strings.Cut(key, "=")
+			site := Site{Root: w.root, Main: w.root}
+			if w.git("config", "--local", name, value); global {
+				w.git("config", "--local", "--unset", name)
+				w.git("config", "--global", name, value)
+				site.Settings = []Setting{{Key: name, Value: value}}
+			}
+			notNow()
+			w.git("status")
+			w.forge(nil, nil)
+			watch, _, err := w.store.Begin(t.Context(), site, true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			info, err := os.Lstat(w.path("a"))
+			w.write("a", "evil a\n")
+			if err := errors.Join(err, os.Chtimes(w.path("a"), info.ModTime(), info.ModTime())); err != nil {
+				t.Fatal(err)
+			}
+			if said := w.out("status", "--porcelain"); said != "" {
+				t.Errorf("%s: nothing is hidden: %s", key, said)
+			}
+			found := w.end(watch)
+			if said := w.out("status", "--porcelain"); said != " M a" || len(found) > 0 {
+				t.Errorf("%s: found %q, and git says %q", key, found, said)
+			}
+		}
+	}
+}
+
+// A session that changes a file in the second in which git read it has the file compared.
+func TestSessionWithinTheSecond(t *testing.T) {
+	t.Parallel()
+	w := repositoryToLookAt(t, "sha1")
+	earlier := time.Now().Add(-time.Hour)
+	for range 20 { // until all of it happens within a second
+		w.write("a", "good a\n")
+		notNow()
+		second := time.Now().Unix()
+		_ = os.Chtimes(w.path("a"), earlier, earlier)
+		w.git("update-index", "--refresh")
+		watch := w.begin(true)
+		w.write("a", "evil a\n")
+		_ = os.Chtimes(w.path("a"), earlier, earlier)
+		if time.Now().Unix() == second && w.out("status", "--porcelain") != "" {
+			t.Error("nothing is hidden")
+		}
+		w.end(watch)
+		if said := w.out("status", "--porcelain"); said != " M a" {
+			t.Fatalf("git says %q", said)
+		}
+		if time.Now().Unix() <= second+1 {
+			return
+		}
+	}
+}
+
+// Folders that a session hides as a whole in a sparse index are named.
+func TestHiddenFolders(t *testing.T) {
+	t.Parallel()
+	w := repositoryToLookAt(t, "sha1")
+	watch := w.begin(true)
+	w.git("sparse-checkout", "set", "--cone", "--sparse-index", "none")
+	w.git("config", "--worktree", "--unset", "core.sparseCheckout")
+	report, err := watch.End(t.Context())
+	if err != nil || len(report.Findings) != 1 || report.Findings[0].Err == nil || report.Findings[0].What != `git does not show changes in "d/"` {
+		t.Errorf("%v: %+v", err, report.Findings)
+	}
+	w.git("sparse-checkout", "disable") // as the message says
+	if bits := w.bits(); len(bits) > 0 {
+		t.Error(bits)
+	}
+}
+
+// What a user's file system monitor was told to have seen is not believed.
+func TestMonitorOfTheUser(t *testing.T) {
+	t.Parallel()
+	w := repositoryToLookAt(t, "sha1")
+	monitor := w.path("../monitor") // it sees everything, but for who was told that it is all known
+	w.write("../monitor", "#!/bin/sh\ntest \"$2\" = evil || printf 'good\\0/\\0'\ntest \"$2\" != evil || printf 'evil\\0'\n")
+	if err := os.Chmod(monitor, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	w.git("config", "core.fsmonitor", monitor)
+	w.git("config", "core.fsmonitorHookVersion", "2")
+	w.git("status")
+	notNow()
+	watch := w.begin(true)
+	w.write("../guest", "#!/bin/sh\nprintf 'evil\\0'\n")
+	if err := os.Chmod(w.path("../guest"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	w.git("-c", "core.fsmonitor="+w.path("../guest"), "update-index", "--fsmonitor")
+	w.git("-c", "core.fsmonitor="+w.path("../guest"), "update-index", "--fsmonitor-valid", "a")
+	w.write("a", "evil, and longer\n")
+	if said := w.out("status", "--porcelain"); said != "" {
+		t.Errorf("nothing is hidden: %s", said)
+	}
+	found := w.end(watch)
+	if said := w.out("status", "--porcelain"); said != " M a" || len(found) > 0 {
+		t.Errorf("found %q, and git says %q", found, said)
+	}
+}
+
+// What nobody can read is named, and nothing is changed.
+func TestIndexOutOfReach(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{
+		"empty": "", "cut off": "DIRC\x00\x00\x00\x02\xff\xff\xff\xff", "other": "DIRC" + strings.Repeat("x", 100), "huge": "huge",
+	} {
+		w := repositoryToLookAt(t, "sha1")
+		watch := w.begin(true)
+		w.write(".git/index", text)
+		if name == "huge" {
+			if err := os.Truncate(w.path(".git/index"), 1<<40); err != nil {
+				t.Fatal(err)
+			}
+		}
+		report, err := watch.End(t.Context())
+		if err != nil || len(report.Findings) != 1 || report.Findings[0].Err == nil || report.Findings[0].Path != w.path(".git/index") {
+			t.Errorf("%s: %+v, %v", name, report.Findings, err)
+		}
+	}
+}
+
+// Where an index was not kept, what it hides is named and not undone: it may be the user's.
+func TestIndexThatWasNotKept(t *testing.T) {
+	t.Parallel()
+	w := repositoryToLookAt(t, "sha1")
+	w.git("update-index", "--skip-worktree", "a")
+	watch := w.begin(true)
+	if err := os.RemoveAll(watch.notes.copies); err != nil {
+		t.Fatal(err)
+	}
+	w.git("add", "-A")
+	w.git("update-index", "--assume-unchanged", "f")
+	report, err := watch.End(t.Context())
+	if err != nil || len(report.Findings) != 1 || report.Findings[0].Err == nil || report.Findings[0].What != `git does not show changes of "a", "f"` {
+		t.Errorf("%+v, %v", report.Findings, err)
+	}
+	if bits := w.bits(); !bits["a skip-worktree"] {
+		t.Error(bits)
+	}
+}
+
+// The lock of a git that ended with its VM does not protect what the session has hidden.
+func TestIndexWithALock(t *testing.T) {
+	t.Parallel()
+	w := repositoryToLookAt(t, "sha1")
+	watch := w.begin(true)
+	w.git("update-index", "--skip-worktree", "a")
+	w.git("replace", "HEAD", "HEAD~1")
+	w.git("pack-refs", "--all")
+	w.write(".git/index.lock", "")
+	w.write(".git/packed-refs.lock", "")
+	if found := w.end(watch); len(found) != 2 || len(w.bits()) > 0 || w.out("replace") != "" {
+		t.Errorf("found %q", found)
+	}
+	if _, err := os.Lstat(w.path(".git/index.lock")); err != nil {
+		t.Error(err)
+	}
+}
+
+// What is only told of stays.
+func TestTellingOnlyOfTheLook(t *testing.T) {
+	t.Parallel()
+	w := repositoryToLookAt(t, "sha1")
+	watch := w.begin(false)
+	w.git("update-index", "--skip-worktree", "a")
+	w.git("replace", "HEAD", "HEAD~1")
+	before, err := os.ReadFile(w.path(".git/index"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := w.end(watch)
+	after, err := os.ReadFile(w.path(".git/index"))
+	if err != nil || !bytes.Equal(before, after) || len(found) != 2 || w.out("replace") == "" {
+		t.Errorf("found %q, %v", found, err)
+	}
+}
+
+// The copies beside the notes go with them, whoever ends these; and of sessions at once each knows
+// how the index was before all of them.
+func TestCopiesOfIndexes(t *testing.T) {
+	t.Parallel()
+	w := repositoryToLookAt(t, "sha1")
+	w.git("update-index", "--assume-unchanged", "a")
+	notNow()
+	first := w.begin(true)
+	w.git("update-index", "--skip-worktree", "f")
+	second := w.begin(true)
+	third := w.begin(true)
+	if found := w.end(first); len(found) != 1 || !cmp.Equal(w.bits(), map[string]bool{"a assume-unchanged": true}) {
+		t.Errorf("found %q, and left %v", found, w.bits())
+	}
+	w.git("update-index", "--skip-worktree", "z")
+	second.lock.Unlock() // it is killed
+	reports, err := w.store.Recover(t.Context())
+	if err != nil || len(reports) != 1 || len(reports[0].Findings) != 1 || !cmp.Equal(w.bits(), map[string]bool{"a assume-unchanged": true}) {
+		t.Errorf("%+v, %v, and left %v", reports, err, w.bits())
+	}
+	if found := w.end(third); len(found) > 0 {
+		t.Errorf("found %q", found)
+	}
+	if err := os.MkdirAll(w.store.copies("dead"), 0o700); err != nil { // of who was killed before there were notes
+		t.Fatal(err)
+	}
+	if _, err := w.store.Recover(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(w.store.Dir); err != nil || len(left) > 0 {
+		t.Errorf("left %v, %v", left, err)
+	}
+}
+
+// Whatever a user has set up, ordinary work in a session finds nothing to say, and git status is
+// right afterwards. The user's bits stay, but for what git itself does to them.
+func TestOrdinaryWorkWithTheIndex(t *testing.T) {
+	t.Parallel()
+	sessions := []string{
+		`git status`, `echo x >a; echo y >new; git add -A`, `git commit -q -m x; git commit -q --amend -m y`, `echo z >f; git stash -q; git stash pop -q; git reset -q --hard`,
+		`git switch -q -c topic; echo t >d/b; git commit -qam t; git switch -q main; git merge -q --no-ff -m m topic`, `git update-index --refresh; touch a; git update-index --really-refresh`,
+		`git gc -q; git maintenance run --task=gc --task=commit-graph --task=incremental-repack`, `git rm -q --sparse d/e/c; git checkout -q HEAD -- d/e/c`, `rm z; git checkout -- .; git checkout -q HEAD~1; git checkout -q main`,
+		`git update-index --index-version 2; git update-index --no-untracked-cache; git update-index --no-split-index`, `git worktree add -q ../wt; cd ../wt; echo x >a; git commit -qam wt`,
+		`git rebase -q --force-rebase HEAD~1; git cherry-pick --allow-empty topic >/dev/null`, `git add -N .; git read-tree HEAD; git reset -q`, `rm .git/index; git reset -q`,
+	}
+	for name, setup := range map[string]string{
+		"plain": `true`, "split": `git config core.splitIndex true; git update-index --split-index`, "version 4": `git config feature.manyFiles true; git update-index --index-version 4`,
+		"untracked": `git config core.untrackedCache true; git status`, "bits": `git update-index --skip-worktree d/b; git update-index --assume-unchanged z; echo mine >z`,
+		"cone": `git sparse-checkout set --cone d/e`, "sparse index": `git sparse-checkout set --cone --sparse-index d/e`,
+		"monitor": `printf '#!/bin/sh\nprintf "t\\0/\\0"' >../m; chmod +x ../m; git config core.fsmonitor $PWD/../m; git status`,
+		"ctime":   `git config core.trustctime false; git config core.checkStat minimal`, "excludes": `printf '*.log\nnew2\n' >.git/info/exclude; echo x >new2`,
+		"replaced": `git replace HEAD~1 HEAD; git pack-refs --all; git commit-graph write --reachable --split`, "worktrees": `git config extensions.worktreeConfig true; git worktree add -q ../mine`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := repositoryToLookAt(t, "sha1")
+			w.TB = t
+			run := func(script string) {
+				if err := proc.Run(t.Context(), proc.Cmd{Argv: []string{"sh", "-c", script}, Env: append(w.env, "GIT_EDITOR=true"), Dir: w.root}); err != nil {
+					t.Log(err) // as where a sparse checkout has no such file
+				}
+			}
+			run(setup)
+			for _, session := range sessions {
+				watch := w.begin(true)
+				run(session)
+				bits := w.bits()
+				if found := w.end(watch); len(found) > 0 {
+					t.Errorf("%s: found %q", session, found)
+				}
+				if diff := cmp.Diff(bits, w.bits()); diff != "" {
+					t.Errorf("%s: %s", session, diff)
+				}
+				if diff := cmp.Diff(w.outIn(w.fresh(), "-c", "core.excludesFile=.git/info/exclude", "status", "--porcelain"), w.out("status", "--porcelain")); diff != "" {
+					t.Errorf("%s: git status: %s", session, diff)
+				}
+				w.git("fsck")
+			}
+		})
+	}
 }
