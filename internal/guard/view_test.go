@@ -280,10 +280,6 @@ func TestLookTellsTheTruth(t *testing.T) {
 		"pack": {"pack-refs", "--all"}, "graph": {"commit-graph", "write", "--reachable"}, "intent": {"add", "-N", "."}, "cache": {"config", "core.untrackedCache", "true"},
 		"replace": {"replace", "-f", "HEAD", "start"}, "manyfiles": {"config", "feature.manyFiles", "true"}, "untouched": {"checkout", "--", "."},
 	}
-	names := slices.Sorted(maps.Keys(ordinary))
-	for _, name := range slices.Sorted(maps.Keys(tricks)) {
-		names = append(names, "trick "+name)
-	}
 	rapid.Check(t, func(rt *rapid.T) {
 		_ = os.Remove(w.path(".git/index"))
 		_ = os.Remove(w.path(".git/config.worktree"))
@@ -297,15 +293,15 @@ func TestLookTellsTheTruth(t *testing.T) {
 		}
 		watch := w.begin(true)
 		for range rapid.IntRange(1, 6).Draw(rt, "steps") {
-			step := rapid.SampledFrom(names).Draw(rt, "step")
-			if trick, ok := strings.CutPrefix(step, "trick "); ok {
+			if rapid.Bool().Draw(rt, "trick") {
+				trick := rapid.SampledFrom(slices.Sorted(maps.Keys(tricks))).Draw(rt, "which")
 				name := rapid.SampledFrom(lookable).Draw(rt, "file")
 				if _, err := os.Lstat(w.path(name)); err == nil && w.out("ls-files", name) == name {
 					tricks[trick](w, name)
 				}
 				continue
 			}
-			try(ordinary[step]...)
+			try(ordinary[rapid.SampledFrom(slices.Sorted(maps.Keys(ordinary))).Draw(rt, "step")]...)
 		}
 		found := w.end(watch)
 		for key := range w.bits() {
