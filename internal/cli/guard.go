@@ -140,8 +140,8 @@ func (a *app) reportGuard(reports []guard.Report, killed bool) {
 		if r.Session != "" {
 			all = fmt.Sprintf("(claude-vm changes %s shows all of it)", ui.Sanitize(r.Session))
 		}
-		a.warnFindings(r, r.Findings, all, "put back what "+who+" changed in git's data, where git could run it on this computer:",
-			who+" changed git's data, and git could run this on this computer")
+		a.warnFindings(r, r.Findings, all, "put back what "+who+" changed in git's data, where git could run it on this computer or not show you all:",
+			who+" changed git's data, and git could run this on this computer or not show you all")
 		text := who + " changed files that tools on this computer run by themselves; look at them first:"
 		if !slices.ContainsFunc(r.Files, func(c guard.Change) bool { return c.When != guard.Perhaps }) {
 			text = who + " changed files that tools on this computer may obey; look at them first:"

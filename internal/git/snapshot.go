@@ -82,8 +82,10 @@ func (c Client) Snapshot(ctx context.Context, r Repository, dir string) (*Snapsh
 	if strings.Contains(config, "sha256") {
 		hash = sha256.Size
 	}
-	err = errors.Join(s.ownIndex(r.GitDir, hash), copyRegular(filepath.Join(r.CommonDir, "info/exclude"), filepath.Join(dir, "info/exclude")))
-	if err != nil {
+	if err := s.ownIndex(r.GitDir, hash); err != nil {
+		return nil, err
+	}
+	if err := copyRegular(filepath.Join(r.CommonDir, "info/exclude"), filepath.Join(dir, "info/exclude")); err != nil {
 		return nil, err
 	}
 	s.settings = append(s.settings, "GIT_CONFIG_COUNT="+strconv.Itoa(count))
@@ -98,8 +100,8 @@ const maxCopy = 64 << 20
 // ErrTooLarge means that a repository has more than can be compared while somebody waits.
 var ErrTooLarge = errors.New("too large to be compared")
 
-// ownIndex copies a repository's index without what keeps git from looking at files. One that cannot be read is left out: then
-// git reads all files.
+// ownIndex copies a repository's index without what keeps git from looking at files. One that
+// cannot be read is left out: then git reads all files.
 func (s *Snapshot) ownIndex(gitDir string, hash int) error {
 	to := filepath.Join(s.dir, "index")
 	if err := copyRegular(filepath.Join(gitDir, "index"), to); err != nil {
@@ -133,8 +135,8 @@ func (s *Snapshot) ownIndex(gitDir string, hash int) error {
 	return os.WriteFile(to, x.Text(), 0o600)
 }
 
-// ownExcludes copies the file of excludes that a configuration names, which may lie where a session can change it, and returns
-// the path of the copy.
+// ownExcludes copies the file of excludes that a configuration names, since it may lie where a
+// session can change it. It returns the path of the copy.
 func (s *Snapshot) ownExcludes(ctx context.Context) (string, error) {
 	out, err := s.client.run(ctx, s.root, "config", "--type=path", "--get", "core.excludesFile")
 	if err != nil {

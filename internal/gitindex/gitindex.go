@@ -299,10 +299,11 @@ func bitmap(text []byte, limit int) (set []int, rest []byte, err error) {
 	return set, rest, nil
 }
 
-// KeepTrees keeps what git has noted of the trees that belong to what is staged, if it noted the same
-// before and the same was staged. Otherwise it is not known to be true.
+// KeepTrees keeps what git has noted of the trees that belong to what is staged, if the same was
+// staged before and it noted the same. Otherwise nobody knows whether that is true.
 func (x *Index) KeepTrees(before *Index) {
-	if len(x.trees) > 0 && bytes.Equal(x.trees, before.trees) && slices.EqualFunc(x.Entries, before.Entries, Entry.stagesSame) {
+	same := slices.EqualFunc(x.Entries, before.Entries, Entry.stagesSame)
+	if same && len(x.trees) > 0 && bytes.Equal(x.trees, before.trees) {
 		x.kept = append([]extension{{trees, x.trees}}, x.kept...)
 	}
 }

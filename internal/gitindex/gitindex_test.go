@@ -23,8 +23,8 @@ type repository struct {
 func (r repository) git(args ...string) string {
 	r.Helper()
 	env := []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + r.dir, "GIT_CONFIG_NOSYSTEM=1", "LC_ALL=C", "GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@b",
-		"GIT_COMMITTER_NAME=a", "GIT_COMMITTER_EMAIL=a@b",
+		"PATH=" + os.Getenv("PATH"), "HOME=" + r.dir, "GIT_CONFIG_NOSYSTEM=1", "LC_ALL=C",
+		"GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@b", "GIT_COMMITTER_NAME=a", "GIT_COMMITTER_EMAIL=a@b",
 	}
 	out, err := proc.Output(r.Context(), proc.Cmd{Argv: append([]string{"git"}, args...), Env: env, Dir: r.dir})
 	if err != nil {
@@ -46,19 +46,25 @@ func (r repository) read(name string) []byte {
 
 func (r repository) write(name, text string) {
 	r.Helper()
-	if err := cmp.Or(os.MkdirAll(filepath.Dir(r.path(name)), 0o755), os.WriteFile(r.path(name), []byte(text), 0o644)); err != nil {
+	err := os.MkdirAll(filepath.Dir(r.path(name)), 0o755)
+	if err = cmp.Or(err, os.WriteFile(r.path(name), []byte(text), 0o644)); err != nil {
 		r.Fatal(err)
 	}
 }
 
 func (r repository) parse(hash int) *gitindex.Index {
 	r.Helper()
-	x, err := gitindex.Parse(r.read(".git/index"), hash, func(sum string) ([]byte, error) { return os.ReadFile(r.path(".git/sharedindex." + sum)) })
+	x, err := gitindex.Parse(r.read(".git/index"), hash, func(sum string) ([]byte, error) {
+		return os.ReadFile(r.path(".git/sharedindex." + sum))
+	})
 	if err != nil {
 		r.Fatal(err)
 	}
 	return x
 }
+
+// caches are the settings by which git writes extensions that it can do without.
+var caches = []string{"core.untrackedCache", "index.recordEndOfIndexEntries", "index.recordOffsetTable"}
 
 // names are of files that can lie in one folder.
 func names(t *rapid.T, longest int) []string {
@@ -101,7 +107,7 @@ func TestGitAgrees(t *testing.T) {
 		r.git("init", "-q", "--object-format="+format)
 		r.git("config", "index.version", rapid.SampledFrom([]string{"2", "3", "4"}).Draw(rt, "version"))
 		r.git("config", "splitIndex.maxPercentChange", "100") // so that git does not join them by itself
-		for _, key := range []string{"core.untrackedCache", "core.splitIndex", "index.recordEndOfIndexEntries", "index.recordOffsetTable"} {
+		for _, key := range append(caches, "core.splitIndex") {
 			r.git("config", key, rapid.SampledFrom([]string{"true", "false"}).Draw(rt, key))
 		}
 		names := names(rt, 4050-len(r.dir))
@@ -112,7 +118,8 @@ func TestGitAgrees(t *testing.T) {
 		r.git("commit", "-qm", "one")
 		r.git("status")
 		for _, name := range names {
-			for _, how := range rapid.SliceOfN(rapid.SampledFrom([]string{"--assume-unchanged", "--skip-worktree", "--force-remove"}), 0, 2).Draw(rt, "how") {
+			how := rapid.SampledFrom([]string{"--assume-unchanged", "--skip-worktree", "--force-remove"})
+			for _, how := range rapid.SliceOfN(how, 0, 2).Draw(rt, "how") {
 				if slices.Contains(strings.Split(r.git("ls-files", "-z"), "\x00"), name) {
 					r.git("update-index", how, name)
 				}
@@ -156,7 +163,7 @@ func TestExtensions(t *testing.T) {
 	t.Parallel()
 	r := repository{t, t.TempDir()}
 	r.git("init", "-q")
-	for _, key := range []string{"core.untrackedCache", "index.recordEndOfIndexEntries", "index.recordOffsetTable", "index.sparse"} {
+	for _, key := range append(caches, "index.sparse") {
 		r.git("config", key, "true")
 	}
 	r.write("monitor", "#!/bin/sh\nprintf 't\\0'\n")

@@ -186,8 +186,8 @@ func (s Store) Begin(ctx context.Context, site Site, fix bool) (*Watch, []Report
 	return w, reports, nil
 }
 
-// What the names of the files end with that hold notes, and the names of the VMs that they watch, and of the folders with copies
-// that belong to them.
+// What the names end with of the files that hold notes, of those that name the VMs which they
+// watch, and of the folders with copies that belong to them.
 const (
 	notesEnd  = ".json"
 	vmsEnd    = ".vms"
@@ -243,7 +243,8 @@ func across(scans []*scanner) {
 	}
 }
 
-// inherit takes over what other sessions that are running have noted of the area: their guests may have changed it since.
+// inherit takes over what other sessions that are running have noted of the area: their guests may
+// have changed it since.
 func (s *scanner) inherit(active []notes) {
 	area := s.Area
 	for _, other := range active {

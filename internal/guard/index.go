@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/themouette/claude-vm/internal/gitindex"
@@ -74,8 +73,13 @@ func isUnsure(trust, check string) bool {
 // unsure says whether the user has set one of them.
 func unsure(user []Setting) bool {
 	return slices.ContainsFunc(user, func(s Setting) bool {
-		value := strings.ToLower(s.Value)
-		return strings.EqualFold(s.Key, trustCtime) && isUnsure(cmp.Or(value, "true"), "") || strings.EqualFold(s.Key, checkStat) && isUnsure("", value)
+		switch value := strings.ToLower(s.Value); strings.ToLower(s.Key) {
+		case trustCtime:
+			return isUnsure(cmp.Or(value, "true"), "")
+		case checkStat:
+			return isUnsure("", value)
+		}
+		return false
 	})
 }
 
@@ -95,8 +99,8 @@ func (s *scanner) indexMark(dir string, info fs.FileInfo) string {
 	return text
 }
 
-// copyIndex keeps an index as it is beside the notes, and returns the name there, or nothing if that
-// did not work. Nothing in it is looked at before it is known that a session has changed it.
+// copyIndex keeps an index as it is beside the notes, and returns the name there, or nothing if
+// that did not work. Nobody looks at what is in it before a session has changed it.
 func (s *scanner) copyIndex(dir string) string {
 	names := []string{indexName}
 	for _, name := range s.listing(dir) {
@@ -135,9 +139,9 @@ func (s *scanner) copyFile(rel, to string) (int64, error) {
 	return n, errors.Join(err, f.Close())
 }
 
-// openIndex opens a file of an index, which can be swapped for something else at any time.
+// openIndex opens a file of an index.
 func (s *scanner) openIndex(rel string) (*os.File, int64, error) {
-	f, err := s.root.OpenFile(rel, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY|syscall.O_NOFOLLOW, 0)
+	f, err := s.root.OpenFile(rel, toReadFile, 0)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -184,32 +188,35 @@ func (s *scanner) oldIndex(dir string, was *index) (*gitindex.Index, error) {
 	if was.Copy == "" || !filepath.IsLocal(was.Copy) {
 		return nil, errors.New("it was not kept")
 	}
-	return s.parseIndex(dir, func(name string) ([]byte, error) { return os.ReadFile(filepath.Join(s.copies, was.Copy, name)) })
+	return s.parseIndex(dir, func(name string) ([]byte, error) {
+		return os.ReadFile(filepath.Join(s.copies, was.Copy, name))
+	})
 }
 
 // revealFiles has git look again at the files of an index that a session has changed.
 func (c *comparison) revealFiles(dir string, was *index) {
 	rel := path.Join(dir, indexName)
 	info, err := c.now.root.Lstat(rel)
-	if err != nil || !info.Mode().IsRegular() || was != nil && was.Mark != "" && was.Mark == c.now.indexMark(dir, info) {
+	if err != nil || !info.Mode().IsRegular() {
 		return
 	}
-	r := revealer{tree: c.now.workTree(dir), sparse: isTrue(c.now.lastValue(dir, "core.sparsecheckout")), absent: map[string]bool{}}
+	if was != nil && was.Mark != "" && was.Mark == c.now.indexMark(dir, info) {
+		return
+	}
+	sparse := isTrue(c.now.lastValue(dir, "core.sparsecheckout"))
+	r := revealer{tree: c.now.workTree(dir), sparse: sparse, absent: map[string]bool{}}
 	work := func() error {
 		x, err := c.now.readIndex(dir)
 		if err != nil {
 			return fmt.Errorf("it cannot be read: %w", err)
 		}
-		old, unknown := c.now.oldIndex(dir, was)
-		if unknown != nil {
+		old, err := c.now.oldIndex(dir, was)
+		if r.unknown = err; err != nil {
 			old = &gitindex.Index{}
 		}
 		x.KeepTrees(old)
-		r.reveal(x, old, was, unknown == nil)
-		if err = c.mend(func() error { return write(c.now.root, rel, x.Text(), info.Mode().Perm()) }); err == nil && len(r.unknown) > 0 {
-			c.found(rel, "git does not show changes of "+some(r.unknown), fmt.Errorf("how it was before the session nobody knows: %w", unknown))
-		}
-		return err
+		r.reveal(x, old, was)
+		return c.mend(func() error { return write(c.now.root, rel, x.Text(), info.Mode().Perm()) })
 	}
 	if c.fix {
 		err = c.locked(rel, work)
@@ -222,8 +229,13 @@ func (c *comparison) revealFiles(dir string, was *index) {
 	case err != nil:
 		c.found(rel, "git may not show changes", err)
 	}
+	if len(r.doubtful) > 0 {
+		err := fmt.Errorf("how it was before the session nobody knows: %w", r.unknown)
+		c.found(rel, "git does not show changes of "+some(r.doubtful), err)
+	}
 	if len(r.folders) > 0 {
-		c.found(rel, "git does not show changes in "+some(r.folders), errors.New("git sparse-checkout disable does that"))
+		err := errors.New("git sparse-checkout disable does that")
+		c.found(rel, "git does not show changes in "+some(r.folders), err)
 	}
 }
 
@@ -231,13 +243,16 @@ func (c *comparison) revealFiles(dir string, was *index) {
 type revealer struct {
 	tree   string          // the working tree
 	sparse bool            // git leaves files out of it, of which git status tells
-	absent map[string]bool // folders of it that are not there, and those that are
+	absent map[string]bool // whether folders of it are not there
 
-	hidden, unknown, folders []string // what was hidden, what perhaps is, and folders that are hidden as a whole
+	unknown  error    // why nobody knows how the index was
+	hidden   []string // files that git shows again
+	doubtful []string // files that the user may have hidden
+	folders  []string // folders that are hidden as a whole
 }
 
-// reveal goes through an index, beside what it was, if anybody knows that.
-func (r *revealer) reveal(x, old *gitindex.Index, was *index, known bool) {
+// reveal goes through an index and what it was side by side.
+func (r *revealer) reveal(x, old *gitindex.Index, was *index) {
 	sure := int64(0)
 	if was != nil {
 		sure = was.Sure
@@ -255,21 +270,21 @@ func (r *revealer) reveal(x, old *gitindex.Index, was *index, known bool) {
 			e.Look()
 		}
 		if more := e.Bits() &^ bits; more != 0 {
-			r.entry(e, more, known)
+			r.entry(e, more)
 		}
 	}
 }
 
 // entry takes bits away that an entry did not have.
-func (r *revealer) entry(e gitindex.Entry, more gitindex.Bits, known bool) {
+func (r *revealer) entry(e gitindex.Entry, more gitindex.Bits) {
 	name := string(e.Name)
 	if more&gitindex.SkipWorktree != 0 && r.sparse && (e.Folder() || !r.present(name)) {
 		more &^= gitindex.SkipWorktree
 	}
 	switch {
 	case more == 0:
-	case !known:
-		r.unknown = append(r.unknown, name)
+	case r.unknown != nil:
+		r.doubtful = append(r.doubtful, name)
 	case e.Folder(): // git knows no such entry without the bit
 		r.folders = append(r.folders, name)
 	default:
@@ -326,7 +341,8 @@ func (v view) taken(from, to string) view {
 	dir := filepath.Join(to, taken.Copy)
 	err = errors.Join(err, os.MkdirAll(dir, 0o700))
 	for _, e := range entries {
-		if linked := os.Link(filepath.Join(from, taken.Copy, e.Name()), filepath.Join(dir, e.Name())); !errors.Is(linked, fs.ErrExist) {
+		linked := os.Link(filepath.Join(from, taken.Copy, e.Name()), filepath.Join(dir, e.Name()))
+		if !errors.Is(linked, fs.ErrExist) {
 			err = errors.Join(err, linked)
 		}
 	}

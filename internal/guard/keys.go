@@ -11,10 +11,10 @@ import (
 // harmlessKeys are the keys of a repository's configuration that a session may change: none of them
 // names a program, a file, or another repository, nor switches a check off. Nor do they change
 // whose the user's later commits are or whether they are signed (user.*, author.*, committer.*,
-// *.gpgsign), nor what of the past is thrown away (gc.*expire), nor have git show less than there is
-// (see display). Everything else is put back, also
-// what git or one of the many tools around it will only come to understand: which of those run
-// something nobody can list. To compile them takes longer than some commands run.
+// *.gpgsign), nor what of the past is thrown away (gc.*expire). They do not have git show less than
+// there is either (see display). Everything else is put back, also what git or one of the many tools
+// around it will only come to understand: which of those run something nobody can list. To compile
+// them takes longer than some commands run.
 var harmlessKeys = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`^(` + strings.Join([]string{
 		`core\.(repositoryformatversion|bare|safecrlf|abbrev|quotepath|compression|loosecompression|sparsecheckout|sparsecheckoutcone` +
@@ -68,8 +68,8 @@ var ofFileSystem = []string{"core.filemode", "core.ignorecase", "core.precompose
 
 // idle says whether an entry names no program, though a session may not change it either.
 func (e entry) idle() bool {
-	return harmlessKeys().MatchString(e.pattern()) || display().MatchString(e.pattern()) || slices.Contains([]string{"user", "author", "committer"}, e.section) ||
-		e.name == "gpgsign" || e.section == "gc" && strings.Contains(e.name, "expire")
+	return harmlessKeys().MatchString(e.pattern()) || display().MatchString(e.pattern()) || e.name == "gpgsign" ||
+		slices.Contains([]string{"user", "author", "committer"}, e.section) || e.section == "gc" && strings.Contains(e.name, "expire")
 }
 
 // address is that of a repository on another computer, as git itself fetches it. In one on this

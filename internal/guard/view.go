@@ -21,7 +21,7 @@ import (
 // view is what is noted of a git directory, so that git shows afterwards what there is.
 type view struct {
 	Index    *index `json:"index,omitempty"`    // none: there was no index
-	Replaced []byte `json:"replaced,omitempty"` // objects that git shows others for: lines with a reference and its value
+	Replaced []byte `json:"replaced,omitempty"` // objects that git shows others for: lines of a reference and its value
 	Graph    string `json:"graph,omitempty"`    // changes with the commit graph
 	Shallow  bool   `json:"shallow,omitempty"`  // the history is cut off
 }
@@ -74,7 +74,8 @@ func (s *scanner) replaced(dir string) (text []byte, err error) {
 			values[ref] = value
 		}
 	})
-	walked := fs.WalkDir(s.root.FS(), path.Join(dir, replaceRefs), func(name string, e fs.DirEntry, err error) error {
+	top := path.Join(dir, replaceRefs)
+	walked := fs.WalkDir(s.root.FS(), top, func(name string, e fs.DirEntry, err error) error {
 		switch {
 		case err != nil || !e.Type().IsRegular():
 			return nil // what cannot be read git does not read either
@@ -82,7 +83,7 @@ func (s *scanner) replaced(dir string) (text []byte, err error) {
 			return errLarge
 		}
 		value, _ := readAll(s.root, name, syscall.O_NOFOLLOW)
-		values[strings.TrimPrefix(name, path.Join(dir, replaceRefs)+"/")] = strings.TrimSpace(string(value[:min(len(value), 1<<10)]))
+		values[strings.TrimPrefix(name, top+"/")] = strings.TrimSpace(string(value[:min(len(value), 1<<10)]))
 		return nil
 	})
 	var lines []string
@@ -95,9 +96,12 @@ func (s *scanner) replaced(dir string) (text []byte, err error) {
 	return []byte(strings.Join(lines, "\n")), errors.Join(err, walked)
 }
 
+// toReadFile opens a file that can be swapped for something else at any time.
+const toReadFile = os.O_RDONLY | syscall.O_NONBLOCK | syscall.O_NOCTTY | syscall.O_NOFOLLOW
+
 // packed hands over the lines of the file in which git keeps many references.
 func (s *scanner) packed(dir string, do func(line string)) error {
-	f, err := s.root.OpenFile(path.Join(dir, packedRefs), os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY|syscall.O_NOFOLLOW, 0)
+	f, err := s.root.OpenFile(path.Join(dir, packedRefs), toReadFile, 0)
 	if err != nil {
 		return nil // git does not read it either
 	}
@@ -135,7 +139,7 @@ func (c *comparison) revealObjects(dir, was string) {
 		c.found(rel, "git showed other objects in the place of "+some(added), c.mend(func() error {
 			return errors.Join(err, c.putReplaced(dir, old))
 		}))
-	case err != nil && len(old) <= maxList:
+	case err != nil && len(old) <= maxList: // before there were not too many
 		c.found(rel, "git may show other objects in the place of some", err)
 	}
 }
@@ -169,8 +173,8 @@ func (c *comparison) putReplaced(dir string, was []string) error {
 	return err
 }
 
-// locked changes a file of git's while no git writes to it. A lock that is there is mostly that of a
-// git that ended with its VM, and does not keep us from it: the file is exchanged as a whole.
+// locked changes a file of git's while no git writes to it. A lock that is there is mostly that of
+// a git that ended with its VM, and does not keep us from it: the file is exchanged as a whole.
 func (c *comparison) locked(rel string, do func() error) error {
 	lock := rel + ".lock"
 	f, err := c.now.root.OpenFile(lock, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
@@ -216,12 +220,13 @@ func (c *comparison) forgetGraph(dir string) {
 // sameExcludes says whether a file excludes what it did before. It may have come or gone if it
 // excludes nothing, as the one that git makes.
 func sameExcludes(was, is Node) bool {
-	lines := func(n Node) string {
-		all := strings.Split(string(n.Text), "\n")
-		return strings.Join(slices.DeleteFunc(all, func(line string) bool { return strings.TrimSpace(line) == "" || line[0] == '#' }), "\n")
+	lines := func(n Node) []string {
+		return slices.DeleteFunc(strings.Split(string(n.Text), "\n"), func(line string) bool {
+			return strings.TrimSpace(line) == "" || line[0] == '#'
+		})
 	}
 	plain := func(n Node) bool { return n.Kind == File || n.Kind == "" }
-	return plain(was) && plain(is) && lines(was) == lines(is)
+	return plain(was) && plain(is) && slices.Equal(lines(was), lines(is))
 }
 
 // common returns the git directory that a linked worktree's belongs to, and any other itself.
