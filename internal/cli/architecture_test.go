@@ -39,7 +39,8 @@ func mayImport() map[string][]string {
 		"internal/login":        {"claude", "guest", "proc", "state"},
 		"internal/lima":         {"host", "mount", "proc", "state", "wall"},
 		"internal/project":      {"git"},
-		"internal/git":          {"proc"},
+		"internal/git":          {"gitindex", "proc"},
+		"internal/gitindex":     {},
 		"internal/forward":      {"proc"},
 		"internal/network":      {"proc", "wall"},
 		"internal/claude":       {"fetch", "npm", "proc"},
@@ -57,8 +58,8 @@ func mayImport() map[string][]string {
 		"internal/proc":         {},
 		"internal/ui":           {},
 		"internal/selfupdate":   {"fetch", "proc"},
-		"internal/host":         {},
-		"internal/guard":        {"state"},
+		"internal/host":         {"proc"},
+		"internal/guard":        {"gitindex", "state"},
 		"internal/trust":        {"claude", "config", "mount", "state"},
 	}
 }

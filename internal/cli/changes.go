@@ -208,7 +208,7 @@ func printReport(h launch.Host, r guard.Report) error {
 		}
 		section(heading+done, report.Findings(r.Root, found))
 	}
-	found("changed in git's data, where git could run it on this computer", r.Findings)
+	found("changed in git's data, where git could run it on this computer or not show you all", r.Findings)
 	for _, danger := range []struct{ when, heading string }{
 		{guard.AtOnce, "run by tools on this computer as soon as you open the folder, have a prompt there or use git"},
 		{guard.OnCommand, "run by tools on this computer on a command that does something else"},

@@ -3,15 +3,20 @@ package git
 import (
 	"bytes"
 	"context"
+	"crypto/sha1" //nolint:gosec // git's names of objects
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
+	"github.com/themouette/claude-vm/internal/gitindex"
 	"github.com/themouette/claude-vm/internal/proc"
 )
 
@@ -52,6 +57,11 @@ func (c Client) Snapshot(ctx context.Context, r Repository, dir string) (*Snapsh
 		switch {
 		case key == "extensions.objectformat" && value == "sha256":
 			config += "repositoryformatversion = 1\n[extensions]\nobjectformat = sha256\n"
+		case key == "core.excludesfile":
+			if value, err = s.ownExcludes(ctx); err != nil {
+				return nil, err
+			}
+			fallthrough
 		case strings.HasPrefix(key, "core."):
 			n := strconv.Itoa(count)
 			s.settings = append(s.settings, "GIT_CONFIG_KEY_"+n+"="+key, "GIT_CONFIG_VALUE_"+n+"="+value)
@@ -68,10 +78,15 @@ func (c Client) Snapshot(ctx context.Context, r Repository, dir string) (*Snapsh
 			return nil, err
 		}
 	}
-	for from, to := range map[string]string{filepath.Join(r.GitDir, "index"): "index", filepath.Join(r.CommonDir, "info/exclude"): "info/exclude"} {
-		if err := copyRegular(from, filepath.Join(dir, to)); err != nil {
-			return nil, err
-		}
+	hash := sha1.Size
+	if strings.Contains(config, "sha256") {
+		hash = sha256.Size
+	}
+	if err := s.ownIndex(r.GitDir, hash); err != nil {
+		return nil, err
+	}
+	if err := copyRegular(filepath.Join(r.CommonDir, "info/exclude"), filepath.Join(dir, "info/exclude")); err != nil {
+		return nil, err
 	}
 	s.settings = append(s.settings, "GIT_CONFIG_COUNT="+strconv.Itoa(count))
 	s.tree, err = s.write(ctx)
@@ -84,6 +99,59 @@ const maxCopy = 64 << 20
 
 // ErrTooLarge means that a repository has more than can be compared while somebody waits.
 var ErrTooLarge = errors.New("too large to be compared")
+
+// ownIndex copies a repository's index without what keeps git from looking at files. One that
+// cannot be read is left out: then git reads all files.
+func (s *Snapshot) ownIndex(gitDir string, hash int) error {
+	to := filepath.Join(s.dir, "index")
+	if err := copyRegular(filepath.Join(gitDir, "index"), to); err != nil {
+		return err
+	}
+	text, err := os.ReadFile(to)
+	if err != nil {
+		return nil // there is none
+	}
+	x, err := gitindex.Parse(text, hash, func(sum string) ([]byte, error) {
+		rest := filepath.Join(s.dir, "shared-index")
+		if err := copyRegular(filepath.Join(gitDir, "sharedindex."+sum), rest); err != nil {
+			return nil, err
+		}
+		return os.ReadFile(rest)
+	})
+	if err != nil || slices.ContainsFunc(x.Entries, gitindex.Entry.Folder) {
+		return os.Remove(to)
+	}
+	info, err := os.Stat(to)
+	if err != nil {
+		return err
+	}
+	sure := min(info.ModTime().Unix(), time.Now().Unix()-1) // of what is younger git may have made a note too soon
+	for _, e := range x.Entries {
+		e.Clear(e.Bits())
+		if e.Youngest() >= sure {
+			e.Look()
+		}
+	}
+	return os.WriteFile(to, x.Text(), 0o600)
+}
+
+// ownExcludes copies the file of excludes that a configuration names, since it may lie where a
+// session can change it. It returns the path of the copy.
+func (s *Snapshot) ownExcludes(ctx context.Context) (string, error) {
+	out, err := s.client.run(ctx, s.root, "config", "--type=path", "--get", "core.excludesFile")
+	if err != nil {
+		return "", fmt.Errorf("noting how %s is: %w", s.root, err)
+	}
+	name := strings.TrimSuffix(string(out), "\n")
+	if !filepath.IsAbs(name) {
+		name = filepath.Join(s.root, name)
+	}
+	if target, err := filepath.EvalSymlinks(name); err == nil {
+		name = target
+	}
+	to := filepath.Join(s.dir, "info/excludes")
+	return to, copyRegular(name, to)
+}
 
 // copyRegular copies a file with its time stamp, which git compares with those of the files that an index tells of. What is
 // not there, or no file, is left out. Another session may be changing it: it is opened so that neither a link nor a pipe that

@@ -222,3 +222,46 @@ func TestAnyNamesAreCounted(t *testing.T) {
 		}
 	})
 }
+
+// Whatever an index says of the files, and whatever excludes a session writes, all that has changed
+// is counted.
+func TestNothingIsHiddenFromTheCount(t *testing.T) {
+	t.Parallel()
+	for name, hide := range map[string][][]string{
+		"assume-unchanged": {{"update-index", "--assume-unchanged", "a"}},
+		"skip-worktree":    {{"update-index", "--skip-worktree", "a"}},
+		"split":            {{"update-index", "--split-index"}, {"update-index", "--skip-worktree", "a"}},
+		"sparse":           {{"sparse-checkout", "set", "--cone", "--sparse-index", "sub"}},
+		"untracked":        {{"update-index", "--untracked-cache"}, {"status"}},
+		"version":          {{"update-index", "--index-version", "4"}, {"update-index", "--assume-unchanged", "a"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.mkdir("r/sub")
+			w.mkdir("r/other")
+			w.git("r", "init", "-q")
+			w.git("r", "config", "core.excludesFile", "excluded")
+			w.write("r/excluded", "*.mine\n", 0o600)
+			for _, file := range []string{"a", "sub/b", "other/c"} {
+				w.write("r/"+file, "1\n", 0o600)
+			}
+			w.git("r", "add", "-A")
+			w.git("r", "commit", "-qm", "one")
+			for _, args := range hide {
+				w.git("r", args...)
+			}
+			s := w.snapshot("r")
+			w.changes(s, git.Changes{})
+			w.write("r/a", "1\n2\n", 0o600)
+			w.mkdir("r/other")
+			w.write("r/other/d", "1\n", 0o600)
+			w.write("r/.git/info/exclude", "evil\n", 0o600)
+			w.write("r/excluded", "*.mine\nworse\n", 0o600)
+			w.write("r/evil", "1\n", 0o600)
+			w.write("r/worse", "1\n", 0o600)
+			w.write("r/x.mine", "1\n", 0o600)
+			w.changes(s, git.Changes{Files: 5, Insertions: 5})
+		})
+	}
+}

@@ -73,7 +73,7 @@ func (a Area) names(change func(string) string) Area {
 	a.Dirs, a.Named, a.Configs = each(a.Dirs, change), each(a.Named, change), each(a.Configs, change)
 	a.Nodes, a.Files, a.Folders = keys(a.Nodes, change), keys(a.Files, change), keys(a.Folders, change)
 	a.Loose, a.Open, a.Odd = keys(a.Loose, change), keys(a.Open, change), keys(a.Odd, change)
-	a.Elsewhere = keys(a.Elsewhere, change)
+	a.Elsewhere, a.Views = keys(a.Elsewhere, change), keys(a.Views, change)
 	for dir, nodes := range a.Elsewhere {
 		a.Elsewhere[dir] = keys(nodes, change)
 	}

@@ -238,7 +238,7 @@ func TestOrdinarySessions(t *testing.T) {
 	}{
 		"go": {
 			before:   `go.mod main.go internal/x/x.go Makefile .golangci.yml vendor/a/b.go`,
-			writes:   `main.go internal/x/x.go internal/x/x_test.go README.md go.sum vendor/a/b.go .git/index`,
+			writes:   `main.go internal/x/x.go internal/x/x_test.go README.md go.sum vendor/a/b.go .git/ORIG_HEAD`,
 			programs: `dist/tool`,
 			want:     nil,
 		},

@@ -569,10 +569,15 @@ var ordinary = map[string]string{
 		git config branch.main.github-pr-owner-number 'o#r#1'; git config git-town-branch.main.parent x; git config branch.main.stgit.parentbranch x
 		git config gitflow.prefix.feature feature/; git config gui.wmstate normal; git config maintenance.strategy incremental
 		mkdir .git/gk; git config -f .git/gk/config branch.main.gk-merge-target main; echo 0a1b2c >.git/opencode; echo x >.git/.COMMIT_EDITMSG.swp; ln -s me@host.1:2 .git/.#COMMIT_EDITMSG`,
-	"split":   `git update-index --split-index; git config index.version 4; git update-index --index-version 4; git update-index --untracked-cache`,
-	"replace": `git reflog expire --expire=now --all; git fsck --lost-found >/dev/null; git symbolic-ref refs/heads/alias refs/heads/main; git update-ref refs/x/y HEAD; git rev-parse --git-dir`,
-	"layout":  `git clone -q --bare . outer; git -C outer worktree add -q tree; git -C outer remote remove origin; echo x >outer/tree/y; ln -s y outer/tree/z; mkdir -p docs/head docs/objects docs/refs; ln -s x docs/l`,
-	"shallow": `git clone -q --depth 1 file://$PWD shallow; git -C shallow remote remove origin; git -C shallow status`,
+	"split":    `git update-index --split-index; git config index.version 4; git update-index --index-version 4; git update-index --untracked-cache`,
+	"replace":  `git reflog expire --expire=now --all; git fsck --lost-found >/dev/null; git symbolic-ref refs/heads/alias refs/heads/main; git update-ref refs/x/y HEAD; git rev-parse --git-dir`,
+	"layout":   `git clone -q --bare . outer; git -C outer worktree add -q tree; git -C outer remote remove origin; echo x >outer/tree/y; ln -s y outer/tree/z; mkdir -p docs/head docs/objects docs/refs; ln -s x docs/l`,
+	"shallow":  `git clone -q --depth 1 file://$PWD shallow; git -C shallow fetch -q --deepen 1; git -C shallow fetch -q --unshallow; git -C shallow remote remove origin; git -C shallow status`,
+	"colours":  `git config color.ui never; git config color.status auto; git config core.quotePath false; git config core.autocrlf false; git config log.excludeDecoration 'refs/prefetch/*'`,
+	"index":    `git update-index --refresh; git update-index --chmod=+x a; git add -N .; git read-tree HEAD; git update-index --untracked-cache --fsmonitor; git status; rm .git/index; git reset -q`,
+	"cone":     `git sparse-checkout set --cone --sparse-index src; git status; git sparse-checkout add wt; git sparse-checkout reapply; git switch -q -c other`,
+	"partial":  `git clone -q --sparse . copy; git -C copy sparse-checkout set src; git -C copy remote remove origin; git clone -q --no-checkout . empty; git -C empty remote remove origin; git -C empty read-tree HEAD`,
+	"unmerged": `git switch -q -c topic; echo t >a; git commit -qam t; git switch -q main; echo m >a; git commit -qam m; git merge -q topic >/dev/null; git checkout --ours a; git add a; git commit -q -m x; git revert --no-edit HEAD~1 >/dev/null`,
 }
 
 // Whatever git itself writes stays, and nothing is said.
@@ -602,7 +607,9 @@ func TestOrdinaryCommands(t *testing.T) {
 				t.Errorf("found %q", found)
 			}
 			w.git("fsck")
-			w.git("status", "-s")
+			if diff := cmp.Diff(w.outIn(w.fresh(), "status", "--porcelain"), w.out("status", "--porcelain")); diff != "" {
+				t.Errorf("git status: %s", diff)
+			}
 		})
 	}
 }

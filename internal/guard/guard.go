@@ -104,7 +104,8 @@ type notes struct {
 	Areas   []*Area   `json:"areas"`
 	Walking bool      `json:"walking,omitempty"` // the working tree is not walked through yet
 
-	name string
+	name   string
+	copies string // the folder beside them with copies of indexes
 }
 
 // Watch is a session that is being watched.
@@ -135,7 +136,7 @@ func (s Store) Begin(ctx context.Context, site Site, fix bool) (*Watch, []Report
 	if w.lock, err = s.Locks.TryLock(lockPrefix+w.name, state.Exclusive); err != nil {
 		return nil, reports, err
 	}
-	w.notes.Areas = site.areas()
+	w.notes.Areas, w.notes.copies = site.areas(), s.copies(w.name)
 	if active, err = s.settled(ctx, active, w.notes); err != nil {
 		w.lock.Remove()
 		return nil, reports, err
@@ -146,6 +147,7 @@ func (s Store) Begin(ctx context.Context, site Site, fix bool) (*Watch, []Report
 		for _, scan := range scans {
 			scan.root.Close()
 		}
+		_ = os.RemoveAll(w.notes.copies)
 		w.lock.Remove()
 		return nil, reports, err
 	}
@@ -155,13 +157,14 @@ func (s Store) Begin(ctx context.Context, site Site, fix bool) (*Watch, []Report
 			return giveUp(fmt.Errorf("noting how %s is: %w", area.Path, err))
 		}
 		scans = append(scans, scan)
-		scan.user = user
+		scan.user, scan.unsure = user, unsure(site.Settings)
+		scan.start, scan.copies = w.notes.Begun, w.notes.copies
 		scan.repository()
 	}
 	across(scans)
 	partial := make([]bool, len(scans))
 	for i, scan := range scans {
-		inherit(scan.Area, active)
+		scan.inherit(active)
 		partial[i] = scan.Partial
 		scan.Partial = scan.Partial || !scan.Git // until it is walked through
 	}
@@ -177,7 +180,7 @@ func (s Store) Begin(ctx context.Context, site Site, fix bool) (*Watch, []Report
 		across(scans)
 		for _, scan := range scans {
 			scan.noted()
-			inherit(scan.Area, active)
+			scan.inherit(active)
 			scan.root.Close()
 		}
 		w.notes.Walking = false
@@ -191,14 +194,18 @@ func (s Store) Begin(ctx context.Context, site Site, fix bool) (*Watch, []Report
 	return w, reports, nil
 }
 
-// notesEnd and vmsEnd are what the names of the files end with that hold notes, and the names of the VMs that they watch.
+// What the names end with of the files that hold notes, of those that name the VMs which they
+// watch, and of the folders with copies that belong to them.
 const (
-	notesEnd = ".json"
-	vmsEnd   = ".vms"
+	notesEnd  = ".json"
+	vmsEnd    = ".vms"
+	copiesEnd = ".copies"
 )
 
 func (s Store) file(name string) string { return filepath.Join(s.Dir, name+notesEnd) }
 func (s Store) vms(name string) string  { return filepath.Join(s.Dir, name+vmsEnd) }
+
+func (s Store) copies(name string) string { return filepath.Join(s.Dir, name+copiesEnd) }
 
 // names returns the names of all that there is a file of with an ending.
 func (s Store) names(end string) (names []string, err error) {
@@ -273,8 +280,10 @@ func across(scans []*scanner) {
 	}
 }
 
-// inherit takes over what other sessions that are running have noted of an area: their guests may have changed it since.
-func inherit(area *Area, active []notes) {
+// inherit takes over what other sessions that are running have noted of the area: their guests may
+// have changed it since.
+func (s *scanner) inherit(active []notes) {
+	area := s.Area
 	for _, other := range active {
 		for _, theirs := range other.Areas {
 			known := func(rel string) (string, bool) { // the path in their area, if they have looked at what is there
@@ -297,6 +306,7 @@ func inherit(area *Area, active []notes) {
 				}
 			}
 			area.inherit(theirs, known)
+			s.inheritViews(theirs, other.copies, known)
 		}
 	}
 }
@@ -357,12 +367,13 @@ func (s Store) gone(ctx context.Context, name string) error {
 	return errors.Join(failures...)
 }
 
-// forget removes the names of the VMs of notes that are no more.
+// forget removes the names of the VMs of notes that are no more, and their copies.
 func (s Store) forget(name string) error {
-	if err := os.Remove(s.vms(name)); !state.Gone(err) {
-		return err
+	err := os.Remove(s.vms(name))
+	if state.Gone(err) {
+		err = nil
 	}
-	return nil
+	return errors.Join(err, os.RemoveAll(s.copies(name)))
 }
 
 // Recover puts right what killed sessions have left.
@@ -370,7 +381,8 @@ func (s Store) Recover(ctx context.Context) ([]Report, error) {
 	locks, err := s.locks()
 	notes, failed := s.names(notesEnd)
 	vms, unread := s.names(vmsEnd)
-	if err := errors.Join(err, failed, unread); err != nil || len(notes)+len(vms)+len(locks) == 0 {
+	copies, unseen := s.names(copiesEnd)
+	if err := errors.Join(err, failed, unread, unseen); err != nil || len(notes)+len(vms)+len(copies)+len(locks) == 0 {
 		return nil, err
 	}
 	gate, err := s.Locks.Lock(ctx, "guard", state.Exclusive)
@@ -427,7 +439,8 @@ func (s Store) read(name string) (n notes, err error) {
 	if err != nil {
 		return n, err
 	}
-	if err = json.Unmarshal(text, &n); err == nil && (n.Version == 1 || n.Version == version) { // less was noted in the first
+	err = json.Unmarshal(text, &n)
+	if n.copies = s.copies(name); err == nil && (n.Version == 1 || n.Version == version) { // less was noted in the first
 		return n, nil
 	}
 	if err == nil {
@@ -450,8 +463,9 @@ func (s Store) tidy() error {
 		}
 	}
 	watched, err := s.names(vmsEnd)
-	failures = append(failures, err)
-	for _, name := range watched {
+	copied, unread := s.names(copiesEnd)
+	failures = append(failures, err, unread)
+	for _, name := range slices.Concat(watched, copied) {
 		if _, err := os.Lstat(s.file(name)); state.Gone(err) {
 			failures = append(failures, s.forget(name))
 		}
@@ -465,7 +479,7 @@ func (n notes) end() Report {
 	looked := map[string]bool{} // git directories
 	scans := make([]*scanner, len(n.Areas))
 	for i, area := range n.Areas {
-		scan, err := scanAgain(area, n.Areas)
+		scan, err := scanAgain(area, n.Areas, n.copies)
 		if err != nil {
 			if !errors.Is(err, fs.ErrNotExist) {
 				report.Findings = append(report.Findings, Finding{area.Path, "cannot be looked at", err})

@@ -132,7 +132,7 @@ func essence(nodes map[string]Node) map[string]Node {
 			n.Mode = 0
 		}
 		nodes[rel] = n
-		if n.Kind == File && len(n.Text) == 0 {
+		if n.Kind == File && len(n.Text) == 0 || strings.HasSuffix(rel, exclude) && sameExcludes(Node{}, n) {
 			delete(nodes, rel)
 		}
 	}

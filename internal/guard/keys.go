@@ -11,14 +11,14 @@ import (
 // harmlessKeys are the keys of a repository's configuration that a session may change: none of them
 // names a program, a file, or another repository, nor switches a check off. Nor do they change
 // whose the user's later commits are or whether they are signed (user.*, author.*, committer.*,
-// *.gpgsign), nor what of the past is thrown away (gc.*expire). Everything else is put back, also
-// what git or one of the many tools around it will only come to understand: which of those run
-// something nobody can list. To compile them takes longer than some commands run.
+// *.gpgsign), nor what of the past is thrown away (gc.*expire). They do not have git show less than
+// there is either (see display). Everything else is put back, also what git or one of the many tools
+// around it will only come to understand: which of those run something nobody can list. To compile
+// them takes longer than some commands run.
 var harmlessKeys = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`^(` + strings.Join([]string{
-		`core\.(repositoryformatversion|filemode|bare|ignorecase|precomposeunicode|symlinks|autocrlf|eol|safecrlf` +
-			`|abbrev|quotepath|compression|loosecompression|bigfilethreshold|sparsecheckout|sparsecheckoutcone|commentchar|untrackedcache` +
-			`|preloadindex|splitindex|multipackindex|commitgraph|fscache|longpaths|whitespace|hidedotfiles|trustctime|checkstat)`,
+		`core\.(repositoryformatversion|bare|safecrlf|abbrev|quotepath|compression|loosecompression|sparsecheckout|sparsecheckoutcone` +
+			`|commentchar|untrackedcache|preloadindex|splitindex|multipackindex|commitgraph|fscache|longpaths|whitespace|hidedotfiles)`,
 		`extensions\.(objectformat|compatobjectformat|noop|preciousobjects|relativeworktrees|worktreeconfig)`,
 		`branch\.\*\.(merge|rebase|description)`,
 		// Names of git's own keys have no hyphen. With one they are what other tools know of a
@@ -29,32 +29,47 @@ var harmlessKeys = sync.OnceValue(func() *regexp.Regexp {
 		`gitflow\.\*\.(master|develop|feature|bugfix|release|hotfix|support|versiontag|base)`,
 		`branch\.(autosetupmerge|autosetuprebase|sort)`,
 		`remote\.\*\.(fetch|tagopt|prune|prunetags|skipdefaultupdate|skipfetchall|partialclonefilter|followremotehead|gh-resolved)`,
-		`submodule\.\*\.(active|branch|ignore|fetchrecursesubmodules|shallow)`,
+		`submodule\.\*\.(active|branch|fetchrecursesubmodules|shallow)`,
 		`submodule\.(active|recurse|fetchjobs)`,
-		`commit\.(verbose|status|cleanup)`, `tag\.sort`,
+		`commit\.cleanup`, `tag\.sort`,
 		`init\.defaultbranch`, `pull\.(rebase|ff)`, `push\.(default|autosetupremote|followtags)`,
 		`fetch\.(prune|prunetags|all|parallel|writecommitgraph|recursesubmodules|showforcedupdates)`,
 		`merge\.(conflictstyle|ff|renames|renamelimit|log|stat|verbosity|autostash|directoryrenames)`,
-		`diff\.(algorithm|renames|renamelimit|context|interhunkcontext|colormoved|colormovedws|mnemonicprefix|noprefix|submodule|indentheuristic)`,
+		`diff\.(algorithm|renames|renamelimit|mnemonicprefix|noprefix|indentheuristic)`,
 		`rebase\.(autosquash|autostash|updaterefs|stat|missingcommitscheck|forkpoint)`,
-		`rerere\.(enabled|autoupdate)`, `status\.[a-z]+`, `advice\.[a-z]+`, `color\.([a-z]+|\*\.[a-z]+)`, `column\.[a-z]+`,
-		`log\.(date|decorate|follow|abbrevcommit)`, `feature\.manyfiles`,
+		`rerere\.(enabled|autoupdate)`, `status\.aheadbehind`, `advice\.[a-z]+`, `column\.[a-z]+`, `feature\.manyfiles`,
 		`gc\.(auto|autodetach|autopacklimit|packrefs|bigpackthreshold|writecommitgraph|cruftpacks)`,
 		// What git maintenance and scalar write: which of git's own tasks there are for a
 		// repository that the user registers.
 		`maintenance\.(auto|autodetach|strategy)`, `maintenance\.\*\.(enabled|auto)`, `pack\.(usebitmaps|usesparse|writebitmaphashcache)`,
 		`commitgraph\.(generationversion|changedpaths|maxnewfilters|readchangedpaths)`, `index\.skiphash`, `feature\.experimental`,
 		`gui\.(wmstate|geometry|gcwarning|encoding|fontui|fontdiff)`, `am\.keepcr`, `fetch\.unpacklimit`, `receive\.autogc`,
-		`log\.excludedecoration`,
 		`index\.(version|threads|sparse|recordendofindexentries|recordoffsettable)`, `pack\.(threads|window|depth|compression)`,
 		`lfs\.repositoryformatversion`, `lfs\.\*\.(access|locksverify)`,
 	}, "|") + `)$`)
 })
 
+// display are the keys by which git shows its user less than there is: status that leaves files out,
+// a diff in the colour of its background, a change of lines' ends that counts as none.
+var display = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(` + strings.Join([]string{
+		`core\.(filemode|ignorecase|precomposeunicode|symlinks|autocrlf|eol|bigfilethreshold|trustctime|checkstat)`,
+		`(status|log|color)\.[a-z]+`, `color\.\*\.[a-z]+`, `commit\.(verbose|status)`, `submodule\.\*\.ignore`,
+		`diff\.(context|interhunkcontext|colormoved|colormovedws|submodule|ignoresubmodules|relative)`,
+	}, "|") + `)$`)
+})
+
+// onOff are the keys that say whether there are colours. Which ones is not for a session to say.
+var onOff = regexp.MustCompile(`^color\.[a-z]+$`)
+
+// ofFileSystem are the keys that git sets when it makes a repository: what the file system can tell
+// apart. In one that was there before they hide that a file became a program, or a link.
+var ofFileSystem = []string{"core.filemode", "core.ignorecase", "core.precomposeunicode", "core.symlinks"}
+
 // idle says whether an entry names no program, though a session may not change it either.
 func (e entry) idle() bool {
-	return harmlessKeys().MatchString(e.pattern()) || slices.Contains([]string{"user", "author", "committer"}, e.section) ||
-		e.name == "gpgsign" || e.section == "gc" && strings.Contains(e.name, "expire")
+	return harmlessKeys().MatchString(e.pattern()) || display().MatchString(e.pattern()) || e.name == "gpgsign" ||
+		slices.Contains([]string{"user", "author", "committer"}, e.section) || e.section == "gc" && strings.Contains(e.name, "expire")
 }
 
 // address is that of a repository on another computer, as git itself fetches it. In one on this
@@ -97,6 +112,13 @@ func judge(gitDir string, roots []string, was, is []byte) func(entry) bool {
 			return e.value != "" && inRoots(gitDir, e.value, roots)
 		case "core.logallrefupdates": // without it, what a branch was before is written down no longer
 			return slices.Contains([]string{"true", "always", "1", "yes", "on"}, strings.ToLower(e.value)) || !e.hasValue
+		case "core.autocrlf": // what scalar sets: lines' ends are shown as they are
+			return e.value == "false"
+		case "log.excludedecoration": // what git maintenance sets
+			return e.value == "refs/prefetch/*" || e.value == "refs/prefetch/"
+		}
+		if onOff.MatchString(e.pattern()) {
+			return slices.Contains([]string{"true", "false", "auto", "always", "never", "1", "0"}, e.value)
 		}
 		return harmlessKeys().MatchString(e.pattern())
 	}

@@ -13,11 +13,11 @@ import (
 // strangers: which tools take commands from them nobody can list, so that they stay as they were
 // before the session. All names here are relative to the git directory that they belong to.
 
-// guarded are the files that decide what git runs or where it looks for more, whatever they hold,
-// and those of tools that are judged by what they hold.
+// guarded are the files that decide what git runs or where it looks for more, or what it shows,
+// whatever they hold, and those of tools that are judged by what they hold.
 var guarded = []string{
 	"HEAD", "config", "config.worktree", "commondir", "gitdir", "info/attributes", "objects/info/alternates", "objects/info/http-alternates",
-	gitKraken, openCode,
+	exclude, "info/grafts", gitKraken, openCode,
 }
 
 const (
@@ -26,9 +26,6 @@ const (
 	// openCode holds the id of the project, a word.
 	openCode = "opencode"
 )
-
-// elsewhere are files that are looked at in another way: they run nothing.
-var elsewhere = []string{"info/exclude", "info/grafts"}
 
 // freeFolders are those in which git, or a store of contents that works as its objects do, writes
 // what it likes. A rebase or a series of picks is among them, whose dangerous files are judged (see
@@ -72,7 +69,7 @@ func free(name string) bool {
 	return slices.ContainsFunc(freeFolders, func(folder string) bool { return strings.HasPrefix(name, folder+"/") })
 }
 
-// judged says whether a file is noted for what it holds, or looked at elsewhere.
+// judged says whether a file is noted for what it holds.
 func judged(name string) bool {
 	switch top, rest, _ := strings.Cut(name, "/"); top {
 	case "hooks":
@@ -80,7 +77,7 @@ func judged(name string) bool {
 	case "remotes", "branches":
 		return rest != "" && !strings.Contains(rest, "/")
 	}
-	return slices.Contains(guarded, name) || slices.Contains(halfway, name) || slices.Contains(elsewhere, name)
+	return slices.Contains(guarded, name) || slices.Contains(halfway, name)
 }
 
 // strangeFolder says whether git has no hand in a folder, nor in anything that is in it.

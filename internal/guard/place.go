@@ -43,17 +43,20 @@ var errExchanged = errors.New("it is not the folder that was shared")
 
 // scanAgain opens an area that was looked at before the session, and no other folder that has come
 // in its place.
-func scanAgain(area *Area, all []*Area) (*scanner, error) {
+func scanAgain(area *Area, all []*Area, copies string) (*scanner, error) {
 	noted := area.Folders["."].Place
 	if err := unlockArea(area.Path, noted); err != nil {
 		return nil, err
 	}
 	s, err := newScanner(&Area{Path: area.Path, Git: area.Git}, all)
-	if err == nil && noted != "" && s.Folders["."].Place != noted {
-		s.root.Close()
-		err = errExchanged
+	if err != nil {
+		return nil, err
 	}
-	return s, err
+	if s.copies = copies; noted != "" && s.Folders["."].Place != noted {
+		s.root.Close()
+		return nil, errExchanged
+	}
+	return s, nil
 }
 
 // moved takes over what was noted of a git directory that has another name now, as after git
@@ -72,6 +75,7 @@ func (s *scanner) moved(rel string) {
 	take(s.before.Nodes, old, rel)
 	take(s.before.Folders, old, rel)
 	take(s.before.Loose, old, rel)
+	take(s.before.Views, old, rel)
 }
 
 // take has what is noted of a folder and what is in it hold for another one too.
@@ -98,6 +102,7 @@ func (s *scanner) remember(before *Area) {
 // copied is an area whose notes can be added to.
 func (a Area) copied() *Area {
 	a.Nodes, a.Folders, a.Loose = maps.Clone(a.Nodes), maps.Clone(a.Folders), maps.Clone(a.Loose)
+	a.Views = maps.Clone(a.Views)
 	return &a
 }
 

@@ -149,7 +149,12 @@ func (c *comparison) borrows(objects, text string) bool {
 func (c *comparison) judge(dir, rel string, was, is []byte) func(entry) bool {
 	harmless := judge(dir, c.roots, was, is)
 	gitDir := path.Dir(rel)
-	if !c.dirs[gitDir] || c.submoduleMoved(gitDir, was, is) {
+	if !c.dirs[gitDir] {
+		return func(e entry) bool {
+			return harmless(e) || c.is(rel, "config") && slices.Contains(ofFileSystem, e.key())
+		}
+	}
+	if c.submoduleMoved(gitDir, was, is) {
 		return harmless
 	}
 	return func(e entry) bool { return e.key() != "core.worktree" && harmless(e) }

@@ -71,6 +71,7 @@ func compare(before *Area, now *scanner, looked map[string]bool, roots []string,
 		}
 	}
 	c.putElsewhere()
+	c.reveal()
 	c.rights()
 	c.disarmAll()
 	return c.findings
@@ -131,7 +132,7 @@ func (c *comparison) path(rel string) {
 	case c.is(rel, "config", "config.worktree", gitKraken) || slices.Contains(c.before.Configs, rel):
 		c.config(rel, was, is, known, there)
 	case there && is.Kind == File && c.is(rel, "HEAD"): // another branch
-	case there && c.isPlain(rel, is):
+	case there && c.isPlain(rel, is), c.is(rel, exclude) && sameExcludes(was, is):
 	case !known:
 		c.added(rel, is)
 	case !there && strings.EqualFold(base, ".git") && c.taken(rel):

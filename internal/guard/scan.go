@@ -77,6 +77,8 @@ type Area struct {
 
 	// Elsewhere are, for each git directory of a working tree that a guest does not see, the files in it.
 	Elsewhere map[string]map[string]Node `json:"elsewhere,omitempty"`
+	// Views are, for each of Dirs, what git shows of it.
+	Views map[string]view `json:"views,omitempty"`
 }
 
 // scanner looks at an area. It follows no symbolic link out of it: everything goes through root.
@@ -110,6 +112,10 @@ type scanner struct {
 	found    []repository      // that were not looked at yet
 	strange  int               // bytes of strangers that are kept
 	kept     int               // bytes of Elsewhere
+	start    time.Time         // when the session begins
+	unsure   bool              // the user's git does not mind when an inode was changed
+	copies   string            // the folder beside the notes for copies of indexes
+	copied   int64             // bytes in it
 }
 
 // newScanner looks at an area, without those in it that are looked at for themselves.
@@ -124,7 +130,7 @@ func newScanner(area *Area, all []*Area) (*scanner, error) {
 		return nil, errors.Join(err, errors.New("it is not the folder that was shared, but a link"))
 	}
 	area.Nodes, area.Files = map[string]Node{}, map[string]trace{}
-	area.Elsewhere = map[string]map[string]Node{}
+	area.Elsewhere, area.Views = map[string]map[string]Node{}, map[string]view{}
 	area.Folders, area.Loose, area.Open, area.Odd = map[string]Folder{}, map[string]fs.FileMode{}, map[string]bool{}, map[string]string{}
 	s := &scanner{Area: area, root: root, seen: map[string]bool{}, known: map[string]bool{}, follow: maxFollow, words: maxFollow,
 		referred: map[string]bool{}, outside: map[string]bool{}, others: map[string]bool{}, was: &Area{}, scripts: map[string]bool{},
@@ -190,6 +196,7 @@ func (s *scanner) gitDir(rel string) {
 		s.note(path.Join(rel, name))
 	}
 	s.keepElsewhere(rel)
+	s.view(rel)
 	s.hooks(path.Join(rel, "hooks"), 0)
 	for _, folder := range []string{"remotes", "branches"} { // where git kept addresses long ago, and still looks
 		for _, e := range s.list(path.Join(rel, folder)) {

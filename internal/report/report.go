@@ -47,8 +47,8 @@ func Warnings(r guard.Report, killed bool) (warnings []Lines) {
 		heading string
 		text    Lines
 	}{
-		{heading(r, "put back what "+who+" changed in git's data, where git could run it on this computer:",
-			who+" changed git's data, and git could run this on this computer"), some(Findings(r.Root, r.Findings), maxFindings, all)},
+		{heading(r, "put back what "+who+" changed in git's data, where git could run it on this computer or not show you all:",
+			who+" changed git's data, and git could run this on this computer or not show you all"), some(Findings(r.Root, r.Findings), maxFindings, all)},
 		{files, toldChanges(r.Files, MaxFiles, all)},
 		{heading(r, who+" made what is dangerous to others on this computer; it is so no longer:",
 			who+" made what is dangerous to others on this computer"), some(Findings(r.Root, r.Odd), maxFindings, all)},
