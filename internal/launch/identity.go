@@ -15,12 +15,13 @@ import (
 	"github.com/themouette/claude-vm/internal/session"
 )
 
-// gitConfig is where git in the guest reads the user's configuration before ~/.gitconfig, so that what a template has there
-// stays and counts.
+// gitConfig is where git in the guest reads the user's configuration before ~/.gitconfig, so that
+// what a template has there stays and counts.
 const gitConfig = ".config/git/config"
 
-// gitIdentity lets commits that are made in the guest carry the user's name, if there is one: git says itself what it misses.
-// And it keeps git from tidying up what it has of working trees that the guest does not see.
+// gitIdentity lets commits that are made in the guest carry the user's name, if there is one: git
+// says itself what it misses. And it keeps git from tidying up what it has of working trees that
+// the guest does not see.
 type gitIdentity struct {
 	session.Nop
 	work *Work
@@ -35,7 +36,8 @@ func (g gitIdentity) Before(ctx context.Context, spec *session.Spec) error {
 	}
 	settings := []git.Setting{
 		{Key: "user.name", Value: id.Name}, {Key: "user.email", Value: id.Email},
-		{Key: "gc.worktreePruneExpire", Value: "never"}, // it does not see the working trees that are added while it runs
+		// it does not see the working trees that are added while it runs
+		{Key: "gc.worktreePruneExpire", Value: "never"},
 	}
 	if w.Config.Tools.Git.Enabled || w.Config.Tools.GPG.Enabled {
 		settings = append(settings, w.Host.signing(id, w.Config, w.Request.ForwardAgent)...)
@@ -45,8 +47,8 @@ func (g gitIdentity) Before(ctx context.Context, spec *session.Spec) error {
 	return nil
 }
 
-// signing returns the settings by which the guest signs as the host does. It is not told to sign what it cannot: every
-// commit would fail.
+// signing returns the settings by which the guest signs as the host does. It is not told to sign
+// what it cannot: every commit would fail.
 func (h Host) signing(id git.Identity, cfg *config.Config, sshAgent bool) []git.Setting {
 	settings := []git.Setting{{Key: "gpg.format", Value: id.Format}}
 	var obstacle string
@@ -78,7 +80,8 @@ func (h Host) signing(id git.Identity, cfg *config.Config, sshAgent bool) []git.
 	return settings
 }
 
-// sshKey returns a signing key as git takes it without a file: the public key itself. The private one is not looked at.
+// sshKey returns a signing key as git takes it without a file: the public key itself. The private
+// one is not looked at.
 func sshKey(configured, home string) (string, error) {
 	switch {
 	case configured == "":

@@ -25,8 +25,9 @@ func Width(f *os.File) int {
 // regainTime is how long a terminal may take to answer.
 const regainTime = 150 * time.Millisecond
 
-// KeepTerminal returns a function that gives the terminal the settings back that it has now, for the case that a program
-// that had it was killed. Nothing that the terminal still answers to that program is left for whoever reads there next.
+// KeepTerminal returns a function that gives the terminal the settings back that it has now, for
+// the case that a program that had it was killed. Nothing that the terminal still answers to that
+// program is left for whoever reads there next.
 func (h Host) KeepTerminal() func() {
 	state, err := term.GetState(int(h.Stdin.Fd()))
 	if err != nil {
