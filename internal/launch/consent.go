@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/themouette/claude-vm/internal/paths"
 	"github.com/themouette/claude-vm/internal/project"
 	"github.com/themouette/claude-vm/internal/trust"
 	"github.com/themouette/claude-vm/internal/ui"
@@ -105,7 +106,7 @@ func foundScripts(home string, p *project.Project) []string {
 // Agreed looks at what the project asks of the host, and makes sure that the user has agreed to it.
 func (w *Work) Agreed(ctx context.Context) (*trust.Review, error) {
 	h, p := w.Host, w.Project
-	if trust.Holds(p.Root, string(h.State())) {
+	if paths.Holds(p.Root, string(h.State())) {
 		return nil, fmt.Errorf("%w: %s", ErrStateExposed, h.State())
 	}
 	if w.Config.VM.MountType == "reverse-sshfs" {

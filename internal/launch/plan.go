@@ -14,6 +14,7 @@ import (
 	"github.com/themouette/claude-vm/internal/guest"
 	"github.com/themouette/claude-vm/internal/lima"
 	"github.com/themouette/claude-vm/internal/mount"
+	"github.com/themouette/claude-vm/internal/paths"
 	"github.com/themouette/claude-vm/internal/proc"
 	"github.com/themouette/claude-vm/internal/session"
 	"github.com/themouette/claude-vm/internal/trust"
@@ -220,8 +221,8 @@ func guestPath(mounts []mount.Mount, path string) string {
 	best := path
 	longest := -1
 	for _, m := range mounts {
-		rest, err := filepath.Rel(m.Host, path)
-		if err == nil && filepath.IsLocal(rest) && len(m.Host) > longest {
+		rest, inside := paths.Rel(m.Host, path)
+		if inside && len(m.Host) > longest {
 			longest = len(m.Host)
 			best = filepath.Join(m.Guest, rest)
 		}

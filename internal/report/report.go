@@ -4,11 +4,11 @@ package report
 
 import (
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/themouette/claude-vm/internal/guard"
+	"github.com/themouette/claude-vm/internal/paths"
 	"github.com/themouette/claude-vm/internal/ui"
 )
 
@@ -120,7 +120,7 @@ func Findings(root string, found []guard.Finding) (text Lines) {
 
 // ShortPath names a path as seen from a project, where it lies in it.
 func ShortPath(root, path string) string {
-	if rel, err := filepath.Rel(root, path); err == nil && filepath.IsLocal(rel) {
+	if rel, inside := paths.Rel(root, path); inside {
 		return rel
 	}
 	return path
