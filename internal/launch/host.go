@@ -152,16 +152,15 @@ func (h Host) machines(ctx context.Context, cfg *config.Config, reach []string) 
 	if err := cmp.Or(store.Lima.CheckQEMU(), h.CheckSSH()); err != nil {
 		return store, err
 	}
-	store.Lima.Accel = lima.Accel(cfg.VM.Accel)
+	accel := lima.Accel(cfg.VM.Accel)
 	if cfg.VM.Accel == "auto" {
-		accel, reason := h.accel(ctx, store.Lima)
-		if reason != "" {
+		var reason string
+		if accel, reason = h.accel(ctx, store.Lima); reason != "" {
 			h.UI.Warn("%s: using software emulation, which is slow", reason)
 		}
-		store.Lima.Accel = accel
 	}
-	store.Lima.Wall.Rules = reach
-	if !slices.Contains(store.Lima.Wall.Rules, wall.Everything) {
+	store.Lima = store.Lima.With(accel, reach)
+	if !slices.Contains(reach, wall.Everything) {
 		h.sayProxies(cfg)
 	}
 	h.Sweep(ctx, store)

@@ -55,30 +55,35 @@ func standbyCount(cfg *config.Config, accel lima.Accel) int {
 // prepareFirst has a spare made for the first session of a new template, if that has no flags of
 // its own. That none could be made is no failure of the setup.
 func (w *Work) prepareFirst(store instance.Store, asked *trust.Review, made instance.Entry) {
-	runner := w.Host.runner(store, w.Config)
 	switch {
-	case runner.Standby.Count == 0:
+	case standbyCount(w.Config, store.Lima.Accel) == 0:
 		return
 	case !made.Unattended:
 		w.Host.UI.Info("each session will boot a VM: none waits for it where setup scripts or the project's own " +
 			"files chose what is in the template")
 		return
 	}
-	plain := &Work{Host: w.Host, Project: w.Project, Config: w.Config}
-	err := plain.conversations().prepare()
-	var shape session.Shape
-	if err == nil {
-		shape, err = plain.shape(asked)
-	}
-	if err == nil {
-		store.Lima.Wall.Rules, err = plain.sessionReach()
-	}
-	if err == nil {
-		err = runner.PrepareNext(shape)
-	}
-	if err != nil {
+	if err := (&Work{Host: w.Host, Project: w.Project, Config: w.Config}).prepareSession(store, asked); err != nil {
 		w.Host.UI.Warn("preparing the first session: %v", err)
 	}
+}
+
+// prepareSession has a spare made for a session.
+func (w *Work) prepareSession(store instance.Store, asked *trust.Review) error {
+	if err := w.conversations().prepare(); err != nil {
+		return err
+	}
+	shape, err := w.shape(asked)
+	if err != nil {
+		return err
+	}
+	reach, err := w.sessionReach()
+	if err != nil {
+		return err
+	}
+	store.Lima = store.Lima.With(store.Lima.Accel, reach)
+	runner := w.Host.runner(store, w.Config)
+	return runner.PrepareNext(shape)
 }
 
 // DiscardSpares ends the spares of templates that change or go.

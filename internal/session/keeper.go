@@ -68,7 +68,7 @@ func (r *Runner) Keep(ctx context.Context, ordered []byte) (err error) {
 	if err := gob.NewDecoder(bytes.NewReader(ordered)).Decode(&o); err != nil {
 		return fmt.Errorf("reading what spare to keep: %w", err)
 	}
-	r.Lima.Accel, r.Lima.Wall.Rules = o.Accel, o.Reach
+	r.Lima = r.Lima.With(o.Accel, o.Reach)
 	r.Standby.Count, r.Standby.TTL, r.Standby.MemoryGB = o.Count, o.TTL, o.MemoryGB
 	select {
 	case <-ctx.Done():
