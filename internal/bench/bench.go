@@ -86,7 +86,8 @@ func (b Bench) Run(ctx context.Context) error {
 	if err := b.commands(ctx); err != nil {
 		return err
 	}
-	defer b.Host.DiscardSpares(context.WithoutCancel(ctx), s.Store, func(name string) bool { return name == s.Work.Project.TemplateName() })
+	defer b.Host.DiscardSpares(context.WithoutCancel(ctx), s.Store,
+		func(name string) bool { return name == s.Work.Project.TemplateName() })
 	all, bytes, err := b.sessions(ctx, s)
 	if err != nil {
 		return err
@@ -101,7 +102,8 @@ func (b Bench) Run(ctx context.Context) error {
 	if err := b.print(all); err != nil {
 		return err
 	}
-	return b.printf("disk of a session when its command starts: %d kB\naccelerator: %s\n", bytes/1000, s.Store.Lima.Accel)
+	return b.printf("disk of a session when its command starts: %d kB\naccelerator: %s\n", bytes/1000,
+		s.Store.Lima.Accel)
 }
 
 // sessions measures each kind of session, and the most bytes that one of them has on the disk.
@@ -138,13 +140,15 @@ func (b Bench) print(all []series) error {
 			if b.PlainRuns > 0 {
 				ratio = fmt.Sprintf("1/%.1f", float64(all[len(all)-1].first())/float64(s.first()))
 			}
-			rows = append(rows, []string{s.name, fmt.Sprint(len(s.samples)), seconds(s.first()), ratio, seconds(s.back()), own})
+			rows = append(rows, []string{s.name, fmt.Sprint(len(s.samples)), seconds(s.first()), ratio,
+				seconds(s.back()), own})
 		}
 	}
 	return b.table([]string{"SEQUENCE", "RUNS", "FIRST BYTE", "OF PLAIN", "PROMPT BACK", "OWN TIME"}, rows)
 }
 
-// commands measures what should not keep anybody waiting, and how long the setup of another project takes.
+// commands measures what should not keep anybody waiting, and how long the setup of another project
+// takes.
 func (b Bench) commands(ctx context.Context) error {
 	if b.Runs == 0 {
 		return nil
@@ -160,7 +164,8 @@ func (b Bench) commands(ctx context.Context) error {
 	defer os.RemoveAll(another)
 	run := func(ctx context.Context, dir string, args ...string) (time.Duration, error) {
 		begin := time.Now()
-		err := proc.Run(ctx, proc.Cmd{Argv: append([]string{self}, args...), Env: append(slices.Clone(b.Host.Env), "CLAUDE_VM_STANDBY_COUNT=0"), Dir: dir})
+		err := proc.Run(ctx, proc.Cmd{Argv: append([]string{self}, args...),
+			Env: append(slices.Clone(b.Host.Env), "CLAUDE_VM_STANDBY_COUNT=0"), Dir: dir})
 		return time.Since(begin), err
 	}
 	defer func() { _, _ = run(context.WithoutCancel(ctx), another, "clean", "--yes") }()
@@ -176,7 +181,8 @@ func (b Bench) commands(ctx context.Context) error {
 		says, dir string
 		args      []string
 	}{
-		{"--version", b.Host.Dir, []string{"--version"}}, {"--help", b.Host.Dir, []string{"--help"}}, {"list", b.Host.Dir, []string{"list"}},
+		{"--version", b.Host.Dir, []string{"--version"}}, {"--help", b.Host.Dir, []string{"--help"}},
+		{"list", b.Host.Dir, []string{"list"}},
 		{"config show", b.Host.Dir, []string{"config", "show"}}, {"setup", another, []string{"setup"}},
 		{"setup, a script", another, []string{"setup", "--setup-script", script}},
 	} {
@@ -193,7 +199,8 @@ func (b Bench) commands(ctx context.Context) error {
 	return b.table([]string{"COMMAND", "RUNS", "TIME"}, rows)
 }
 
-// benched is what runs in a VM that is measured. What it prints begins with answer and has no more bytes than maxAnswer.
+// benched is what runs in a VM that is measured. What it prints begins with answer and has no more
+// bytes than maxAnswer.
 var benched = []string{"uname", "-a"}
 
 const (
@@ -233,9 +240,11 @@ type sessionKind struct {
 	tty    bool
 }
 
-// session measures all that the command shell does, but for the start of its process and of what comes next. A VM that has
-// waited is awaited first.
-func (b Bench) session(ctx context.Context, prepared *launch.Session, kind sessionKind) (s sample, size int64, err error) {
+// session measures all that the command shell does, but for the start of its process and of what
+// comes next. A VM that has waited is awaited first.
+func (b Bench) session(
+	ctx context.Context, prepared *launch.Session, kind sessionKind,
+) (s sample, size int64, err error) {
 	shell := b.Host
 	shell.Env = append(slices.Clone(b.Host.Env), "CLAUDE_VM_STANDBY_COUNT="+strconv.Itoa(kind.spares),
 		"CLAUDE_VM_VM_ACCEL="+string(prepared.Store.Lima.Accel)) // which is chosen, and said, already
@@ -285,8 +294,9 @@ func (b Bench) run(ctx context.Context, h launch.Host) error {
 	return err
 }
 
-// redirect gives the program other streams, which are terminals or not. What is said to people goes on to ours, but nothing that
-// was drawn for a terminal to what is none. Once its work is done, heard returns when all of the output has been written to out.
+// redirect gives the program other streams, which are terminals or not. What is said to people goes
+// on to ours, but nothing that was drawn for a terminal to what is none. Once its work is done,
+// heard returns when all of the output has been written to out.
 func redirect(h launch.Host, tty bool, out io.Writer) (to launch.Host, heard func(), err error) {
 	var files []*os.File
 	var readers sync.WaitGroup
@@ -329,7 +339,8 @@ func redirect(h launch.Host, tty bool, out io.Writer) (to launch.Host, heard fun
 	return h.WithTerminal(), heard, nil
 }
 
-// awaitSpare has a spare made and waits until it is ready, or until it is clear that there is no room for one.
+// awaitSpare has a spare made and waits until it is ready, or until it is clear that there is no
+// room for one.
 func (b Bench) awaitSpare(ctx context.Context, runner session.Runner, shape session.Shape) error {
 	step := b.Host.UI.Step("waiting for a VM that waits")
 	defer step.Fail()
@@ -339,7 +350,8 @@ func (b Bench) awaitSpare(ctx context.Context, runner session.Runner, shape sess
 	if err := runner.PrepareNext(shape); err != nil {
 		return err
 	}
-	within, cancel := context.WithTimeoutCause(ctx, 10*time.Minute, errors.New("no VM was made that waits: state/spares.log in the state folder says why"))
+	within, cancel := context.WithTimeoutCause(ctx, 10*time.Minute,
+		errors.New("no VM was made that waits: state/spares.log in the state folder says why"))
 	defer cancel()
 	for {
 		ready, err := runner.Waiting(ctx, shape)
@@ -358,7 +370,8 @@ func (b Bench) awaitSpare(ctx context.Context, runner session.Runner, shape sess
 	}
 }
 
-// processorTime is what this process has used of the processor so far, without the programs that it runs.
+// processorTime is what this process has used of the processor so far, without the programs that it
+// runs.
 func processorTime() time.Duration {
 	var used syscall.Rusage
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &used) // never fails for ourselves

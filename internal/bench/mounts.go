@@ -17,7 +17,8 @@ import (
 	"github.com/themouette/claude-vm/internal/proc"
 )
 
-// What a shared folder is measured with: a small project's worth of files, and one that no cache makes quick.
+// What a shared folder is measured with: a small project's worth of files, and one that no cache
+// makes quick.
 const (
 	benchFiles = 1000
 	benchMB    = 64
@@ -76,7 +77,8 @@ func (b Bench) mount(ctx context.Context, first *launch.Session, kind string) (f
 	defer os.RemoveAll(dir)
 	const point = lima.GuestHome + "/claude-vm-bench"
 	h := b.Host
-	h.Env = append(slices.Clone(h.Env), "CLAUDE_VM_VM_ACCEL="+string(first.Store.Lima.Accel)) // which is chosen, and said, already
+	// which is chosen, and said, already
+	h.Env = append(slices.Clone(h.Env), "CLAUDE_VM_VM_ACCEL="+string(first.Store.Lima.Accel))
 	s, err := h.Prepare(ctx, b.Request, func(*config.Config) guest.Session {
 		return guest.Session{Mode: guest.Line, Command: []string{guest.BenchMount(point, benchFiles, benchMB)}}
 	})

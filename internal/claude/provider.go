@@ -7,40 +7,51 @@ import (
 	"github.com/themouette/claude-vm/internal/proc"
 )
 
-// family is a set of variables by which Claude Code finds a service that answers. The names are those of Claude Code's
-// documentation (Environment variables; Amazon Bedrock; Google Vertex AI; Microsoft Foundry; LLM gateways) and of the
-// services' own clients in it. A name that ends in * stands for all that begin so.
+// family is a set of variables by which Claude Code finds a service that answers. The names are
+// those of Claude Code's documentation (Environment variables; Amazon Bedrock; Google Vertex AI;
+// Microsoft Foundry; LLM gateways) and of the services' own clients in it. A name that ends in *
+// stands for all that begin so.
 type family struct {
 	switches []string // one of them has to be on; none: the family is always in use
 	names    []string
-	// files are those of names whose values are files of the host, or names in such files: a guest cannot use them.
+	// files are those of names whose values are files of the host, or names in such files: a guest
+	// cannot use them.
 	files []string
 }
 
 var families = []family{
 	{
 		names: []string{
-			"ANTHROPIC_*", "CLAUDE_CODE_USE_*", "CLAUDE_CODE_SKIP_*", "CLAUDE_CODE_OAUTH_*", "CLAUDE_CODE_API_KEY_HELPER_TTL_MS",
-			"CLAUDE_CODE_MAX_*", "CLAUDE_CODE_EFFORT_LEVEL", "CLAUDE_CODE_SUBAGENT_MODEL", "CLAUDE_CODE_EXTRA_*", "CLAUDE_CODE_ATTRIBUTION_HEADER",
-			"CLAUDE_CODE_DISABLE_*", "CLAUDE_CODE_ENABLE_*", "CLAUDE_CODE_AUTO_COMPACT_WINDOW", "CLAUDE_CODE_CLIENT_*", "CLAUDE_CODE_PROXY_RESOLVES_HOSTS",
-			"DISABLE_PROMPT_CACHING*", "ENABLE_PROMPT_CACHING_*", "FORCE_PROMPT_CACHING_*", "DISABLE_INTERLEAVED_THINKING", "MAX_THINKING_TOKENS",
-			"API_TIMEOUT_MS", "FALLBACK_FOR_ALL_PRIMARY_MODELS", "ENABLE_TOOL_SEARCH", "DISABLE_COST_WARNINGS",
+			"ANTHROPIC_*", "CLAUDE_CODE_USE_*", "CLAUDE_CODE_SKIP_*", "CLAUDE_CODE_OAUTH_*",
+			"CLAUDE_CODE_API_KEY_HELPER_TTL_MS", "CLAUDE_CODE_MAX_*", "CLAUDE_CODE_EFFORT_LEVEL",
+			"CLAUDE_CODE_SUBAGENT_MODEL", "CLAUDE_CODE_EXTRA_*", "CLAUDE_CODE_ATTRIBUTION_HEADER",
+			"CLAUDE_CODE_DISABLE_*", "CLAUDE_CODE_ENABLE_*", "CLAUDE_CODE_AUTO_COMPACT_WINDOW",
+			"CLAUDE_CODE_CLIENT_*", "CLAUDE_CODE_PROXY_RESOLVES_HOSTS",
+			"DISABLE_PROMPT_CACHING*", "ENABLE_PROMPT_CACHING_*", "FORCE_PROMPT_CACHING_*",
+			"DISABLE_INTERLEAVED_THINKING", "MAX_THINKING_TOKENS", "API_TIMEOUT_MS",
+			"FALLBACK_FOR_ALL_PRIMARY_MODELS", "ENABLE_TOOL_SEARCH", "DISABLE_COST_WARNINGS",
 			"DISABLE_TELEMETRY", "DISABLE_ERROR_REPORTING", "DO_NOT_TRACK",
 		},
-		files: []string{"CLAUDE_CODE_CLIENT_CERT", "CLAUDE_CODE_CLIENT_KEY", "ANTHROPIC_*_FILE", "ANTHROPIC_CONFIG_DIR", "ANTHROPIC_PROFILE"},
+		files: []string{
+			"CLAUDE_CODE_CLIENT_CERT", "CLAUDE_CODE_CLIENT_KEY", "ANTHROPIC_*_FILE", "ANTHROPIC_CONFIG_DIR",
+			"ANTHROPIC_PROFILE",
+		},
 	},
 	{
 		switches: []string{"CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_MANTLE", "CLAUDE_CODE_USE_ANTHROPIC_AWS"},
 		names:    []string{"AWS_*"},
 		files: []string{
-			"AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE",
-			"AWS_CONTAINER_*", "AWS_CA_BUNDLE", "AWS_LOGIN_CACHE_DIRECTORY",
+			"AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE",
+			"AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_*", "AWS_CA_BUNDLE", "AWS_LOGIN_CACHE_DIRECTORY",
 		},
 	},
 	{
 		switches: []string{"CLAUDE_CODE_USE_VERTEX"},
-		names:    []string{"VERTEX_*", "CLOUD_ML_REGION", "GCLOUD_PROJECT", "GOOGLE_CLOUD_*", "GOOGLE_APPLICATION_CREDENTIALS", "CLOUDSDK_*"},
-		files:    []string{"GOOGLE_APPLICATION_CREDENTIALS", "CLOUDSDK_CONFIG", "CLOUDSDK_ACTIVE_CONFIG_NAME"},
+		names: []string{
+			"VERTEX_*", "CLOUD_ML_REGION", "GCLOUD_PROJECT", "GOOGLE_CLOUD_*", "GOOGLE_APPLICATION_CREDENTIALS",
+			"CLOUDSDK_*",
+		},
+		files: []string{"GOOGLE_APPLICATION_CREDENTIALS", "CLOUDSDK_CONFIG", "CLOUDSDK_ACTIVE_CONFIG_NAME"},
 	},
 	{
 		switches: []string{"CLAUDE_CODE_USE_FOUNDRY"},
@@ -50,8 +61,11 @@ var families = []family{
 }
 
 // credentials are variables that hold a secret by which a service that is chosen lets Claude in.
-var credentials = []string{"*_API_KEY", "*_AUTH_TOKEN", "*_OAUTH_TOKEN", "*_OAUTH_REFRESH_TOKEN", "AWS_BEARER_TOKEN_*", "AWS_SECRET_ACCESS_KEY",
-	"AWS_SESSION_TOKEN", "AZURE_CLIENT_SECRET", "ANTHROPIC_CUSTOM_HEADERS", "CLAUDE_CODE_CLIENT_KEY_PASSPHRASE"}
+var credentials = []string{
+	"*_API_KEY", "*_AUTH_TOKEN", "*_OAUTH_TOKEN", "*_OAUTH_REFRESH_TOKEN", "AWS_BEARER_TOKEN_*",
+	"AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AZURE_CLIENT_SECRET", "ANTHROPIC_CUSTOM_HEADERS",
+	"CLAUDE_CODE_CLIENT_KEY_PASSPHRASE",
+}
 
 // fits says whether a name is one of some, in which one * stands for anything.
 func fits(name string, patterns []string) bool {
@@ -66,7 +80,8 @@ func fits(name string, patterns []string) bool {
 
 // on says whether Claude Code takes a variable for switched on.
 func on(env []string, name string) bool {
-	return slices.Contains([]string{"1", "true", "yes", "on"}, strings.ToLower(strings.TrimSpace(proc.Getenv(env, name))))
+	value := strings.ToLower(strings.TrimSpace(proc.Getenv(env, name)))
+	return slices.Contains([]string{"1", "true", "yes", "on"}, value)
 }
 
 // inUse says whether an environment makes use of a family.
@@ -74,9 +89,10 @@ func (f family) inUse(env []string) bool {
 	return len(f.switches) == 0 || slices.ContainsFunc(f.switches, func(name string) bool { return on(env, name) })
 }
 
-// Provider returns the variables of an environment that decide which service and model Claude uses, and by which it logs in
-// there, each as NAME=VALUE. Those whose values are files of the host are left out, and their names are returned. The
-// variables of a cloud are returned only if Claude is told to use it: they open far more than a model.
+// Provider returns the variables of an environment that decide which service and model Claude uses,
+// and by which it logs in there, each as NAME=VALUE. Those whose values are files of the host are
+// left out, and their names are returned. The variables of a cloud are returned only if Claude is
+// told to use it: they open far more than a model.
 func Provider(env []string) (variables, files []string) {
 	for _, variable := range env {
 		name, value, _ := strings.Cut(variable, "=")
@@ -103,10 +119,12 @@ func Steers(name string) bool {
 func Secret(name string) bool { return fits(name, credentials) }
 
 // directLogins are the variables that log Claude in by themselves.
-var directLogins = []string{"ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN", "CLAUDE_CODE_OAUTH_REFRESH_TOKEN"}
+var directLogins = []string{
+	"ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN", "CLAUDE_CODE_OAUTH_REFRESH_TOKEN",
+}
 
-// LoginVariables are the variables by which Claude is logged in without a file: secrets, and switches to a cloud that has
-// logins of its own.
+// LoginVariables are the variables by which Claude is logged in without a file: secrets, and
+// switches to a cloud that has logins of its own.
 func LoginVariables() (names []string) {
 	names = slices.Clone(directLogins)
 	for _, f := range families {

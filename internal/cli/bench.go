@@ -36,12 +36,14 @@ takes as long as --version, which has a row of its own.`,
 	cmd.Flags().UintVar(&opts.runs, "runs", 5, "`NUMBER` of sessions to measure; 0: none")
 	cmd.Flags().UintVar(&opts.plainRuns, "plain-runs", 5, "`NUMBER` of plain sequences to measure; 0: none")
 	cmd.Flags().BoolVar(&opts.mounts, "mounts", false, "measure the ways to share a folder instead")
-	cmd.Flags().StringVar(&opts.plainImage, "plain-image", "", "`IMAGE` of the plain sequence, as --image takes it (default: vm.image)")
+	cmd.Flags().StringVar(&opts.plainImage, "plain-image", "",
+		"`IMAGE` of the plain sequence, as --image takes it (default: vm.image)")
 	return cmd
 }
 
 func runBench(ctx context.Context, h launch.Host, opts benchOptions) error {
 	return bench.Bench{
-		Host: h, Request: opts.Request, Runs: opts.runs, PlainRuns: opts.plainRuns, PlainImage: opts.plainImage, Mounts: opts.mounts,
+		Host: h, Request: opts.Request, Mounts: opts.mounts,
+		Runs: opts.runs, PlainRuns: opts.plainRuns, PlainImage: opts.plainImage,
 	}.Run(ctx)
 }

@@ -39,7 +39,8 @@ last. Without any of these it is the last one of the project you are in.`,
 		Args:    oneArgument,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if opts.all && len(args) > 0 {
-				return usageError(cmd.CommandPath(), errors.New("--list leaves nothing to choose: name a session, or say --list"))
+				return usageError(cmd.CommandPath(),
+					errors.New("--list leaves nothing to choose: name a session, or say --list"))
 			}
 			return runChanges(cmd, s.host(), opts, args)
 		},

@@ -1,5 +1,6 @@
-// Package cli is the command line: one file for each command, which declares its flags, turns them into a request, calls into
-// a room and turns what comes back into messages and exit codes. It runs no program and knows no shell.
+// Package cli is the command line: one file for each command, which declares its flags, turns them
+// into a request, calls into a room and turns what comes back into messages and exit codes. It runs
+// no program and knows no shell.
 package cli
 
 import (
@@ -19,7 +20,8 @@ import (
 // globals are the flags that every command has.
 type globals struct{ verbose, quiet bool }
 
-// shared is what the commands have in common. It makes a host of what this process was started with and of the flags.
+// shared is what the commands have in common. It makes a host of what this process was started with
+// and of the flags.
 type shared struct {
 	Process
 	globals
@@ -118,7 +120,8 @@ Claude as it is; what follows -- goes to Claude in any case.`,
 	root.InitDefaultCompletionCmd()
 	acceptEverywhere(root)
 	complete(root, s)
-	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", ".FlagUsagesWrapped 80 ") + "\nExit codes:\n" + ExitCodes)
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", ".FlagUsagesWrapped 80 ") +
+		"\nExit codes:\n" + ExitCodes)
 	return root
 }
 
@@ -129,11 +132,12 @@ func addCommands(root *cobra.Command, s *shared) {
 		commands  []*cobra.Command
 	}{
 		{sessionGroup, "Sessions:", []*cobra.Command{
-			newAgentCommand(s), newShellCommand(s), newExecCommand(s), newAttachCommand(s), newStopCommand(s), newPsCommand(s),
-			newChangesCommand(s),
+			newAgentCommand(s), newShellCommand(s), newExecCommand(s), newAttachCommand(s),
+			newStopCommand(s), newPsCommand(s), newChangesCommand(s),
 		}},
 		{templateGroup, "Templates:", []*cobra.Command{
-			newSetupCommand(s), newInfoCommand(s), newListCommand(s), newCleanCommand(s), newCleanAllCommand(s), newGCCommand(s),
+			newSetupCommand(s), newInfoCommand(s), newListCommand(s),
+			newCleanCommand(s), newCleanAllCommand(s), newGCCommand(s),
 		}},
 		{configGroup, "Configuration:", []*cobra.Command{newConfigCommand(s), newTrustCommand(s), newLoginCommand(s)}},
 		{programGroup, "This program:", []*cobra.Command{
@@ -154,7 +158,8 @@ func addCommands(root *cobra.Command, s *shared) {
 // flagError says of a flag's value what it may be, where pflag says how it was parsed.
 func flagError(cmd *cobra.Command, err error) error {
 	if bad, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
-		what := map[string]string{"bool": "true or false", "uint": "a whole number, 0 or more"}[bad.GetFlag().Value.Type()]
+		kinds := map[string]string{"bool": "true or false", "uint": "a whole number, 0 or more"}
+		what := kinds[bad.GetFlag().Value.Type()]
 		err = fmt.Errorf("--%s must be %s, not %q", bad.GetFlag().Name, what, bad.GetValue())
 	}
 	return usageError(cmd.CommandPath(), err)

@@ -13,8 +13,8 @@ import (
 	"github.com/themouette/claude-vm/internal/ui"
 )
 
-// complete says what a shell may offer for arguments and values of flags. Where nothing is said it offers nothing: what
-// stands there is a number, a name or a prompt.
+// complete says what a shell may offer for arguments and values of flags. Where nothing is said it
+// offers nothing: what stands there is a number, a name or a prompt.
 func complete(root *cobra.Command, s *shared) {
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
 	files := cobra.FixedCompletions(nil, cobra.ShellCompDirectiveDefault)
@@ -63,8 +63,9 @@ func variables(s *shared) cobra.CompletionFunc {
 	}
 }
 
-// sessionNames are those of the sessions that are running, and of their projects as far as one word means one session, for so
-// many arguments. What comes after them, or after a --, is completed as the directive says.
+// sessionNames are those of the sessions that are running, and of their projects as far as one word
+// means one session, for so many arguments. What comes after them, or after a --, is completed as
+// the directive says.
 func sessionNames(s *shared, arguments int, after cobra.ShellCompDirective) cobra.CompletionFunc {
 	return func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		if len(args) >= arguments || slices.Contains(s.Args[:len(s.Args)-1], "--") { // cobra does not tell of the --
@@ -75,22 +76,24 @@ func sessionNames(s *shared, arguments int, after cobra.ShellCompDirective) cobr
 		var names []cobra.Completion
 		for _, e := range all {
 			words := []string{e.Name}
-			if project := filepath.Base(e.Project); len(instance.Named(all, project)) == 1 && project == ui.Sanitize(project) {
+			if project := filepath.Base(e.Project); len(instance.Named(all, project)) == 1 &&
+				project == ui.Sanitize(project) {
 				words = append(words, project)
 			}
 			if slices.ContainsFunc(words, func(word string) bool { return slices.Contains(args, word) }) {
 				continue
 			}
 			for _, word := range words {
-				names = append(names, cobra.CompletionWithDesc(word, ui.Sanitize(e.Command+" in "+tilde(e.Dir, h.Home))))
+				names = append(names, cobra.CompletionWithDesc(word,
+					ui.Sanitize(e.Command+" in "+tilde(e.Dir, h.Home))))
 			}
 		}
 		return names, cobra.ShellCompDirectiveNoFileComp
 	}
 }
 
-// completing turns the question of a shell about a command line that is Claude's by now into one about Claude's
-// arguments: cobra alone would take a word of a prompt for a command.
+// completing turns the question of a shell about a command line that is Claude's by now into one
+// about Claude's arguments: cobra alone would take a word of a prompt for a command.
 func completing(root *cobra.Command, args []string) []string {
 	if len(args) < 2 {
 		return args

@@ -45,7 +45,8 @@ func newDoctorCommand(s *shared) *cobra.Command {
 	return cmd
 }
 
-// runDoctor looks at everything that a session needs. The error is the first thing that would keep one from running.
+// runDoctor looks at everything that a session needs. The error is the first thing that would keep
+// one from running.
 func runDoctor(ctx context.Context, h launch.Host, opts doctorOptions) error {
 	var first error
 	findings := []finding{}
@@ -93,6 +94,7 @@ type examination struct {
 	cfgErr    error
 	client    *lima.Client
 	clientErr error
+	hasQEMU   bool // the check for QEMU has found it
 }
 
 func newExamination(ctx context.Context, h launch.Host, request launch.Request) *examination {
@@ -104,9 +106,10 @@ func newExamination(ctx context.Context, h launch.Host, request launch.Request) 
 	return e
 }
 
+// checks are made in this order.
 func (e *examination) checks() []check {
 	return []check{
-		{"config", func() (finding, error) { return ok("no problem in the global file and the environment"), e.cfgErr }},
+		{"config", e.config},
 		{"lima", e.lima},
 		{"qemu", e.qemu},
 		{"accelerator", e.accelerator},
@@ -125,6 +128,10 @@ func warning(detail, hint string) (finding, error) {
 	return finding{Status: "warning", Detail: detail, Hint: hint}, nil
 }
 
+func (e *examination) config() (finding, error) {
+	return ok("no problem in the global file and the environment"), e.cfgErr
+}
+
 func (e *examination) lima() (finding, error) {
 	if e.clientErr != nil {
 		return finding{}, e.clientErr
@@ -141,11 +148,12 @@ func (e *examination) qemu() (finding, error) {
 	if err != nil {
 		return finding{}, nil
 	}
+	e.hasQEMU = true
 	return ok(version), nil
 }
 
 func (e *examination) accelerator() (finding, error) {
-	if f, err := e.qemu(); err != nil || f.Detail == "" {
+	if !e.hasQEMU {
 		return finding{}, nil // it is QEMU's
 	}
 	accel, reason := e.client.ProbeAccel(e.ctx)

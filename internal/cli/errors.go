@@ -29,8 +29,8 @@ import (
 	"github.com/themouette/claude-vm/internal/ui"
 )
 
-// The exit codes of our own. A guest command's code is passed on as it is; these lie where few programs have theirs, at
-// the numbers that sysexits(3) gives to such causes.
+// The exit codes of our own. A guest command's code is passed on as it is; these lie where few
+// programs have theirs, at the numbers that sysexits(3) gives to such causes.
 const (
 	codeFailure  = 1
 	codeUsage    = 2
@@ -69,7 +69,8 @@ func advisedError(err error, advice string) error {
 	return launch.AdvisedError{Err: err, Advice: advice}
 }
 
-// unknownCommandError is what looks like a command of ours and is none. It may have been meant for Claude.
+// unknownCommandError is what looks like a command of ours and is none. It may have been meant for
+// Claude.
 type unknownCommandError struct {
 	words  []string
 	advice string
@@ -97,7 +98,8 @@ func fail(to *ui.UI, stdout *os.File, err error) int {
 		to.Warn("%v", err) // and, if it went wrong, what was left to clean up
 		return codeSignal + int(signal.Signal)
 	}
-	if broken, ok := errors.AsType[*fs.PathError](err); ok && broken.Path == stdout.Name() && broken.Err == syscall.EPIPE {
+	if broken, ok := errors.AsType[*fs.PathError](err); ok && broken.Path == stdout.Name() &&
+		broken.Err == syscall.EPIPE {
 		return codeSignal + int(syscall.SIGPIPE) // who read our output has had enough of it
 	}
 	code, hint := diagnose(err)
@@ -116,12 +118,14 @@ func diagnose(err error) (code int, hint string) {
 	}
 	if unsafe, ok := errors.AsType[*project.UnsafeError](err); ok {
 		if unsafe.From != unsafe.Dir {
-			return codeRefused, "the repository's top folder is the project: make one of your own below it (git init), or accept the whole with --allow-home"
+			return codeRefused, "the repository's top folder is the project: make one of your own below it (git " +
+				"init), or accept the whole with --allow-home"
 		}
 		return codeRefused, "go to a project's folder, or accept this one with --allow-home"
 	}
 	if _, ok := errors.AsType[*project.GitDirError](err); ok {
-		return codeRefused, "git's data lies outside the project and does not point back to it; for a repository made with --separate-git-dir, run: git config core.worktree \"$PWD\""
+		return codeRefused, "git's data lies outside the project and does not point back to it; for a repository " +
+			"made with --separate-git-dir, run: git config core.worktree \"$PWD\""
 	}
 	if errors.Is(err, trust.ErrLeadsOut) {
 		return codeRefused, ""
@@ -158,7 +162,8 @@ func diagnose(err error) (code int, hint string) {
 	return codeFailure, ""
 }
 
-// knownError is a kind of error with its exit code and its advice. docs/troubleshooting.md says more about each.
+// knownError is a kind of error with its exit code and its advice. docs/troubleshooting.md says
+// more about each.
 type knownError struct {
 	err  error
 	code int
@@ -171,56 +176,80 @@ const noSpaceHint = "free some, remove templates with claude-vm clean-all, or mo
 func knownErrors() []knownError {
 	host := thisSystem(runtime.GOOS)
 	return []knownError{
-		{trust.ErrExchanged, codeRefused, "something that runs may be at it, another session for instance; look at the folder, and try again"},
-		{trust.ErrState, codeRefused, "share a folder beside it, or choose another one for claude-vm's own with CLAUDE_VM_HOME"},
+		{trust.ErrExchanged, codeRefused, "something that runs may be at it, another session for instance; look " +
+			"at the folder, and try again"},
+		{trust.ErrState, codeRefused, "share a folder beside it, or choose another one for claude-vm's own with " +
+			"CLAUDE_VM_HOME"},
 		{launch.ErrStateExposed, codeRefused, "choose another folder with CLAUDE_VM_HOME"},
-		{state.ErrForeign, codeRefused, "take the others' right to write away (chmod go-w), or choose another folder with CLAUDE_VM_HOME"},
+		{state.ErrForeign, codeRefused, "take the others' right to write away (chmod go-w), or choose another " +
+			"folder with CLAUDE_VM_HOME"},
 		{state.ErrFolder, codeHost, "choose a folder of your own with CLAUDE_VM_HOME"},
 		{mount.ErrSpec, codeUsage, ""},
 		{mount.ErrConflict, codeUsage, ""},
-		{network.ErrCertificates, codeUsage, "vm.ca_certificates names PEM files with certificates and nothing else in them"},
+		{network.ErrCertificates, codeUsage,
+			"vm.ca_certificates names PEM files with certificates and nothing else in them"},
 		{session.ErrShrink, codeUsage, "for a smaller disk build the template anew: claude-vm setup --disk N"},
 		{instance.ErrNone, codeMissing, "build it with: claude-vm setup"},
 		{lima.ErrNoLima, codeHost, "install Lima: " + host.installLima()},
 		{lima.ErrOldLima, codeHost, "update Lima: " + host.installLima()},
-		{lima.ErrHangs, codeHost, "see what it waits for: limactl list, with LIMA_HOME set to the folder vm of claude-vm's own"},
+		{lima.ErrHangs, codeHost, "see what it waits for: limactl list, with LIMA_HOME set to the folder vm of " +
+			"claude-vm's own"},
 		{lima.ErrNoQEMU, codeHost, "install QEMU: " + host.installQEMU()},
-		{launch.ErrNoSSH, codeHost, "install OpenSSH's client: its package is called openssh-client, openssh-clients or openssh"},
+		{launch.ErrNoSSH, codeHost, "install OpenSSH's client: its package is called openssh-client, " +
+			"openssh-clients or openssh"},
 		{lima.ErrHome, codeHost, "choose a short folder, such as: export CLAUDE_VM_HOME=/var/tmp/cvm"},
-		{lima.ErrNoImage, codeHost, "--image takes a Lima template (template:debian-13), a disk image, or a folder made by `make image`"},
-		{instance.ErrNoShare, codeHost, "use an image whose kernel has 9p; vm.mount_type = \"reverse-sshfs\" in your own ~/.claude-vm.toml gives VMs all files of your account"},
+		{lima.ErrNoImage, codeHost, "--image takes a Lima template (template:debian-13), a disk image, or a " +
+			"folder made by `make image`"},
+		{instance.ErrNoShare, codeHost, "use an image whose kernel has 9p; vm.mount_type = \"reverse-sshfs\" in " +
+			"your own ~/.claude-vm.toml gives VMs all files of your account"},
 		{tool.ErrVersion, codeUsage, "leave the version out for the one that there is"},
 		{git.ErrNotInstalled, codeHost, "install git"},
-		{git.ErrHangs, codeRefused, "a pipe in the place of .git/config or .git/HEAD makes it wait for ever, and a session can put it there: look at .git"},
+		{git.ErrHangs, codeRefused, "a pipe in the place of .git/config or .git/HEAD makes it wait for ever, and " +
+			"a session can put it there: look at .git"},
 		{forward.ErrNoSSHAgent, codeHost, "start one and give it your keys: eval \"$(ssh-agent)\" && ssh-add"},
 		{forward.ErrNoGPG, codeHost, "install gnupg, or leave the tool gpg out"},
-		{forward.ErrNoGPGAgent, codeHost, "see what it says: gpgconf --launch gpg-agent; its extra-socket must not be switched off in gpg-agent.conf"},
+		{forward.ErrNoGPGAgent, codeHost, "see what it says: gpgconf --launch gpg-agent; its extra-socket must " +
+			"not be switched off in gpg-agent.conf"},
 		{forward.ErrNoGPGKey, codeHost, "make one with gpg --quick-generate-key, or leave the tool gpg out"},
-		{launch.ErrNoScreen, codeNoLogin, "without one, set CLAUDE_CODE_OAUTH_TOKEN (from claude setup-token) or ANTHROPIC_API_KEY"},
+		{launch.ErrNoScreen, codeNoLogin, "without one, set CLAUDE_CODE_OAUTH_TOKEN (from claude setup-token) or " +
+			"ANTHROPIC_API_KEY"},
 		{claude.ErrNoHostLogin, codeNoLogin, "log in for the VMs with: claude-vm login"},
-		{launch.ErrNotKept, codeNoLogin, "log in with claude-vm login, or take over the login of this machine: claude-vm login --from-host"},
+		{launch.ErrNotKept, codeNoLogin, "log in with claude-vm login, or take over the login of this machine: " +
+			"claude-vm login --from-host"},
 		{launch.ErrNoSpace, codeHost, noSpaceHint},
 		{project.ErrGone, codeHost, "change to a folder that exists"},
 		{git.ErrDubiousOwner, codeRefused, "if you trust it: git config --global --add safe.directory FOLDER"},
 		{syscall.ENOSPC, codeHost, noSpaceHint},
-		{instance.ErrUnknownDisks, codeFailure, "build it anew with claude-vm setup, in the project that it belongs to, or remove everything: claude-vm clean-all"},
+		{instance.ErrUnknownDisks, codeFailure,
+			"build it anew with claude-vm setup, in the project that it belongs to, or remove everything: " +
+				"claude-vm clean-all"},
 		{template.ErrScript, codeFailure, "no template was changed; --verbose shows all that the script prints"},
 		{instance.ErrBusy, codeBusy, "wait until it is done"},
 		{state.ErrLocked, codeBusy, "wait until it is done"},
-		{instance.ErrRunning, codeBusy, "somebody started the template with limactl; stop it there, or build it anew: claude-vm setup"},
-		{selfupdate.ErrNoKey, codeRefused, "install.sh gets the newest: curl -fsSL https://raw.githubusercontent.com/themouette/claude-vm/main/install.sh | bash"},
-		{selfupdate.ErrUnverified, codeDownload, "nothing was changed; try again later, and if it stays so, tell the maintainers"},
+		{instance.ErrRunning, codeBusy, "somebody started the template with limactl; stop it there, or build it " +
+			"anew: claude-vm setup"},
+		{selfupdate.ErrNoKey, codeRefused, "install.sh gets the newest: curl -fsSL " +
+			"https://raw.githubusercontent.com/themouette/claude-vm/main/install.sh | bash"},
+		{selfupdate.ErrUnverified, codeDownload,
+			"nothing was changed; try again later, and if it stays so, tell the maintainers"},
 		{selfupdate.ErrUnreachable, codeDownload, "check the network and the proxy variables"},
 		{selfupdate.ErrNoRelease, codeDownload, "see which there are: " + selfupdate.DefaultBase},
-		{selfupdate.ErrNotWritable, codeHost, "update as the user to whom it belongs, or install claude-vm into a folder of your own"},
+		{selfupdate.ErrNotWritable, codeHost,
+			"update as the user to whom it belongs, or install claude-vm into a folder of your own"},
 		{selfupdate.ErrNoPrevious, codeHost, "a certain version can be installed with: claude-vm update --version X"},
-		{fetch.ErrIntegrity, codeDownload, "nothing was installed; try again, or for Claude Code choose another source with claude.source"},
-		{fetch.ErrUnreachable, codeDownload, "check the network, the proxy variables and npm's registry; claude.source chooses where Claude Code comes from"},
-		{fetch.ErrNotFound, codeDownload, "see claude.version, claude.source and the versions below tools in the configuration"},
-		{lima.ErrBoot, codeVM, "claude-vm doctor shows what may be missing, --verbose shows Lima's log; if a disk is damaged, build it anew: claude-vm setup --rebuild"},
+		{fetch.ErrIntegrity, codeDownload, "nothing was installed; try again, or for Claude Code choose another " +
+			"source with claude.source"},
+		{fetch.ErrUnreachable, codeDownload,
+			"check the network, the proxy variables and npm's registry; claude.source chooses where Claude Code " +
+				"comes from"},
+		{fetch.ErrNotFound, codeDownload, "see claude.version, claude.source and the versions below tools in the " +
+			"configuration"},
+		{lima.ErrBoot, codeVM, "claude-vm doctor shows what may be missing, --verbose shows Lima's log; if a disk " +
+			"is damaged, build it anew: claude-vm setup --rebuild"},
 		{session.ErrLost, codeVM, ""},
 		{session.ErrEnded, codeVM, ""},
-		{session.ErrStuck, codeBusy, "the claude-vm that has it does not react: end that one (claude-vm ps shows its PID), and the next command removes the VM"},
+		{session.ErrStuck, codeBusy, "the claude-vm that has it does not react: end that one (claude-vm ps shows " +
+			"its PID), and the next command removes the VM"},
 		{errNoSession, codeMissing, "claude-vm ps shows the sessions that are running"},
 		{errNoReport, codeMissing, "claude-vm changes --list shows the sessions of which something is kept"},
 		{errManySessions, codeUsage, "name one of them; the last part of the name will do"},

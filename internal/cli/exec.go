@@ -31,11 +31,14 @@ command leaves in the background goes on until the session ends.`,
 				args = args[1:]
 			}
 			if len(args) == 0 {
-				return usageError(cmd.CommandPath(), errors.New("there is no command to run; for a shell there is claude-vm attach"))
+				return usageError(cmd.CommandPath(),
+					errors.New("there is no command to run; for a shell there is claude-vm attach"))
 			}
 			err := runAttach(cmd, s.host(), word, args)
-			if errors.Is(err, errNoSession) && cmd.ArgsLenAtDash() < 0 { // the command may have been taken for the session
-				return advisedError(err, "claude-vm ps shows the sessions that are running; for the session of this project: claude-vm exec -- "+shellescape.QuoteCommand(typed))
+			// the command may have been taken for the session
+			if errors.Is(err, errNoSession) && cmd.ArgsLenAtDash() < 0 {
+				return advisedError(err, "claude-vm ps shows the sessions that are running; for the session of "+
+					"this project: claude-vm exec -- "+shellescape.QuoteCommand(typed))
 			}
 			return err
 		},

@@ -56,7 +56,8 @@ func findSession(cmd *cobra.Command, h launch.Host, word string) (instance.Entry
 	}
 	list := ""
 	for _, e := range found {
-		list += fmt.Sprintf("\n%s, %s in %s, begun %s", e.Name, ui.Sanitize(e.Command), ui.Sanitize(e.Dir), ago(e.Created))
+		list += fmt.Sprintf("\n%s, %s in %s, begun %s", e.Name, ui.Sanitize(e.Command), ui.Sanitize(e.Dir),
+			ago(e.Created))
 	}
 	return instance.Entry{}, fmt.Errorf("%w by %s:%s", errManySessions, what, list)
 }
@@ -69,7 +70,8 @@ func inProject(ctx context.Context, h launch.Host, all []instance.Entry, root st
 	})
 }
 
-// projectRoot returns the top of the working tree that a folder belongs to. No VM is to see it, so that any will do.
+// projectRoot returns the top of the working tree that a folder belongs to. No VM is to see it, so
+// that any will do.
 func projectRoot(ctx context.Context, h launch.Host, dir string) (string, error) {
 	if !filepath.IsAbs(dir) {
 		return "", project.ErrGone

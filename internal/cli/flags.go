@@ -19,7 +19,8 @@ func addPlaceFlags(set *pflag.FlagSet, r *launch.Request) {
 	set.BoolVar(&r.AllowHome, "allow-home", false, "accept home or a system folder as the project")
 }
 
-// addWorkFlags declares the flags of a command that reads the configuration that holds for the project.
+// addWorkFlags declares the flags of a command that reads the configuration that holds for the
+// project.
 func addWorkFlags(set *pflag.FlagSet, r *launch.Request) {
 	addPlaceFlags(set, r)
 	addConfigFlags(set, r)
@@ -31,8 +32,10 @@ func addConfigFlags(set *pflag.FlagSet, r *launch.Request) {
 	forKey(set, r, "disk", "vm.disk", "disk of the VM in `GB` (1-1000)")
 	forKey(set, r, "memory", "vm.memory", "memory of the VM in `GB` (1-64)")
 	forKey(set, r, "cpus", "vm.cpus", "`NUMBER` of processors of the VM (1-64)")
-	forKey(set, r, "image", "vm.image", "`IMAGE` to build the VM from: a Lima template, a disk image or an image folder")
-	forKey(set, r, "allow-net", "network.allow", "let the VM reach an `ADDRESS` of this computer or its network, as in localhost:5432 (repeatable)")
+	forKey(set, r, "image", "vm.image", "`IMAGE` to build the VM from: a Lima template, a disk image or an image "+
+		"folder")
+	forKey(set, r, "allow-net", "network.allow",
+		"let the VM reach an `ADDRESS` of this computer or its network, as in localhost:5432 (repeatable)")
 }
 
 // addMountFlag declares the flag that shares a folder.
@@ -66,16 +69,18 @@ func addSessionFlags(set *pflag.FlagSet, r *launch.Request) {
 	addAutoSetupFlag(set, r)
 	set.BoolVarP(&r.ForwardAgent, "forward-ssh-agent", "A", false, "let the VM use the keys of your ssh-agent")
 	set.BoolVar(&r.NoConversations, "no-conversations", false, "keep the project's history out of the VM")
-	set.StringArrayVar(&r.Ports, "publish", nil, "let the VM's port GUEST be 127.0.0.1:HOST here: `HOST:GUEST` (repeatable)")
+	set.StringArrayVar(&r.Ports, "publish", nil,
+		"let the VM's port GUEST be 127.0.0.1:HOST here: `HOST:GUEST` (repeatable)")
 }
 
-// acceptEverywhere lets a session's flags stand beside every command, as in an alias that has some. Where they do nothing the
-// help does not show them.
+// acceptEverywhere lets a session's flags stand beside every command, as in an alias that has some.
+// Where they do nothing the help does not show them.
 func acceptEverywhere(root *cobra.Command) {
 	var accept func(*cobra.Command)
 	accept = func(cmd *cobra.Command) {
 		root.LocalFlags().VisitAll(func(f *pflag.Flag) {
-			if cmd.Flags().Lookup(f.Name) == nil && root.PersistentFlags().Lookup(f.Name) == nil && f.Name != "version" {
+			if cmd.Flags().Lookup(f.Name) == nil && root.PersistentFlags().Lookup(f.Name) == nil &&
+				f.Name != "version" {
 				hidden := *f
 				hidden.Hidden = true
 				cmd.Flags().AddFlag(&hidden)

@@ -1,6 +1,9 @@
 package cli
 
 import (
+	"io/fs"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -86,5 +89,38 @@ func TestHelpShowsWhatIsOfUse(t *testing.T) {
 		if !slices.Equal(shown, commands) {
 			t.Errorf("--%s is in the help of %q, and not of %q", name, shown, commands)
 		}
+	}
+}
+
+// Which flags there are is known to those who declare them and to those who act on a request. A room below them that names one
+// would have to know the command line.
+func TestFlagsAreNamedAbove(t *testing.T) {
+	t.Parallel()
+	var names []string
+	Command().LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
+		if f.Name != "help" && f.Name != "version" {
+			names = append(names, "--"+f.Name)
+		}
+	})
+	root := os.DirFS("..")
+	err := fs.WalkDir(root, ".", func(path string, e fs.DirEntry, err error) error {
+		room, _, _ := strings.Cut(path, "/")
+		ours := strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "_test.go")
+		if err != nil || !ours || room == "cli" || room == "launch" {
+			return err
+		}
+		text, err := fs.ReadFile(root, path)
+		for line := range strings.Lines(string(text)) {
+			code, _, _ := strings.Cut(line, "//")
+			for _, word := range regexp.MustCompile(`--[a-z][a-z-]*`).FindAllString(code, -1) {
+				if slices.Contains(names, word) {
+					t.Errorf("internal/%s names %s: %s", path, word, strings.TrimSpace(line))
+				}
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }

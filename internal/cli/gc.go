@@ -31,7 +31,8 @@ func (g *garbage) add(what, why string, bytes int64, project string) {
 	g.bytes += bytes
 }
 
-// centuries are as many days as are ever meant; many more would not fit a duration, and turn into few.
+// centuries are as many days as are ever meant; many more would not fit a duration, and turn into
+// few.
 const (
 	day       = 24 * time.Hour
 	centuries = 100_000

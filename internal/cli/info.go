@@ -30,8 +30,9 @@ type facts struct {
 	Scripts  []string       `json:"scripts"` // those that a session would run
 	Env      []string       `json:"env"`     // names only
 	Ports    map[string]int `json:"ports,omitempty"`
-	Asks     []string       `json:"asks,omitempty"` // what the project's files ask of the host, and whether they may have it
-	Claude   []string       `json:"claude"`
+	// what the project's files ask of the host, and whether they may have it
+	Asks   []string `json:"asks,omitempty"`
+	Claude []string `json:"claude"`
 }
 
 type templateFacts struct {
@@ -124,7 +125,10 @@ func runInfo(ctx context.Context, h launch.Host, opts infoOptions) error {
 
 // factsOf is what there is to tell of a session that has not begun.
 func factsOf(spec session.Spec) facts {
-	f := facts{Folder: spec.Command.Dir, Mounts: []mountFacts{}, Env: []string{}, Scripts: launch.Scripts(spec.Command.Scripts).Names()}
+	f := facts{
+		Folder: spec.Command.Dir, Mounts: []mountFacts{}, Env: []string{},
+		Scripts: launch.Scripts(spec.Command.Scripts).Names(),
+	}
 	for _, m := range spec.Mounts {
 		f.Mounts = append(f.Mounts, mountFacts{m.Host, m.Guest, m.Writable, m.Origin})
 	}
@@ -149,8 +153,9 @@ func templateFactsOf(h launch.Host, name string) templateFacts {
 	}
 	used := store.Used(name)
 	f := templateFacts{
-		Name: name, State: store.Condition(instance.Entry{Name: name, Record: record}), Built: &record.Created, Used: &used,
-		Claude: record.Claude, Tools: record.Tools, DiskGB: record.DiskGB, MemoryGB: record.MemoryGB, CPUs: record.CPUs, Bytes: lima.Size(store.Lima.Dir(name)),
+		Name: name, State: store.Condition(instance.Entry{Name: name, Record: record}), Built: &record.Created,
+		Used: &used, Claude: record.Claude, Tools: record.Tools, DiskGB: record.DiskGB, MemoryGB: record.MemoryGB,
+		CPUs: record.CPUs, Bytes: lima.Size(store.Lima.Dir(name)),
 	}
 	for _, name := range record.Disks {
 		f.Layers = append(f.Layers, disk{name, lima.Size(filepath.Join(h.State().Disks(), name))})
@@ -169,7 +174,8 @@ func printFacts(h launch.Host, f facts) error {
 	line("template", t.Name+", "+t.State)
 	if t.Built != nil {
 		line("", fmt.Sprintf("built %s, last used %s, Claude Code %s", ago(*t.Built), ago(*t.Used), t.Claude))
-		line("", fmt.Sprintf("%d GB disk, %d GB memory, %d CPU; takes %s of its own", t.DiskGB, t.MemoryGB, t.CPUs, ui.Size(t.Bytes)))
+		line("", fmt.Sprintf("%d GB disk, %d GB memory, %d CPU; takes %s of its own", t.DiskGB, t.MemoryGB, t.CPUs,
+			ui.Size(t.Bytes)))
 	}
 	if len(t.Tools) > 0 {
 		line("tools", t.Tools.String())

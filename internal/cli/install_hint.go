@@ -9,7 +9,8 @@ import (
 	"github.com/themouette/claude-vm/internal/lima"
 )
 
-// system is what this host calls itself: the names of its distribution, the closest first, or darwin.
+// system is what this host calls itself: the names of its distribution, the closest first, or
+// darwin.
 type system []string
 
 // thisSystem reads os-release(5) where there is one.
@@ -41,7 +42,8 @@ func parseSystem(osRelease string) system {
 // limaRelease is the Lima that claude-vm is tested with.
 const limaRelease = "2.2.0"
 
-// installLima says how to get Lima. That it has no packages for most distributions is what its own page says.
+// installLima says how to get Lima. That it has no packages for most distributions is what its own
+// page says.
 func (s system) installLima() string {
 	const page = "https://lima-vm.io/docs/installation/"
 	switch {
@@ -50,7 +52,8 @@ func (s system) installLima() string {
 	case slices.Contains(s, "nixos"):
 		return "nix-env -i lima, or see " + page
 	}
-	return fmt.Sprintf("curl -fsSL https://github.com/lima-vm/lima/releases/download/v%s/lima-%s-Linux-%s.tar.gz | sudo tar -xz -C /usr/local, or see %s",
+	return fmt.Sprintf("curl -fsSL https://github.com/lima-vm/lima/releases/download/v%s/lima-%s-Linux-%s.tar.gz "+
+		"| sudo tar -xz -C /usr/local, or see %s",
 		limaRelease, limaRelease, lima.Arch(), page)
 }
 

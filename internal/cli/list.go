@@ -13,7 +13,8 @@ import (
 	"github.com/themouette/claude-vm/internal/ui"
 )
 
-// templateRow is a template in a list. docs/json.md says more of each field of what is printed as JSON.
+// templateRow is a template in a list. docs/json.md says more of each field of what is printed as
+// JSON.
 type templateRow struct {
 	Name    string    `json:"name"`
 	Project string    `json:"project"`
@@ -28,7 +29,8 @@ type templateRow struct {
 }
 
 func (r templateRow) cells(home string) []string {
-	return []string{r.Name, tilde(r.Project, home), r.State, r.Claude, age(r.Created), age(r.Used), ui.Size(r.Bytes), ui.Size(r.Shared)}
+	return []string{r.Name, tilde(r.Project, home), r.State, r.Claude, age(r.Created), age(r.Used), ui.Size(r.Bytes),
+		ui.Size(r.Shared)}
 }
 
 type listOptions struct{ asJSON bool }
@@ -62,7 +64,8 @@ func runList(ctx context.Context, h launch.Host, opts listOptions) error {
 			shared += lima.Size(filepath.Join(h.State().Disks(), disk))
 		}
 		rows = append(rows, templateRow{
-			e.Name, e.Project, e.Created, store.Used(e.Name), e.Claude, e.Tools, lima.Size(store.Lima.Dir(e.Name)), shared,
+			e.Name, e.Project, e.Created, store.Used(e.Name), e.Claude, e.Tools,
+			lima.Size(store.Lima.Dir(e.Name)), shared,
 			store.Condition(e), string(store.Lima.Status(e.Name)),
 		})
 	}

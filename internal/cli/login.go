@@ -38,7 +38,8 @@ unless the environment logs Claude in.`,
   claude-vm login --forget`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if opts.status && opts.forget || opts.status && opts.fromHost || opts.forget && opts.fromHost {
-				return usageError(cmd.CommandPath(), errors.New("--status, --forget and --from-host exclude each other"))
+				return usageError(cmd.CommandPath(),
+					errors.New("--status, --forget and --from-host exclude each other"))
 			}
 			if len(args) > 0 && (cmd.ArgsLenAtDash() != 0 || opts.status || opts.forget || opts.fromHost) {
 				return usageError(cmd.CommandPath(), errors.New("arguments for Claude's own login come after --"))
@@ -73,7 +74,8 @@ func runLogin(ctx context.Context, h launch.Host, opts loginOptions, args []stri
 }
 
 func saidKept(h launch.Host, kept claude.Login) error {
-	return printf(h, "the login of %s is kept in %s, and every session is given it\n", ui.Sanitize(kept.Who()), ui.Sanitize(h.Logins().Path()))
+	return printf(h, "the login of %s is kept in %s, and every session is given it\n", ui.Sanitize(kept.Who()),
+		ui.Sanitize(h.Logins().Path()))
 }
 
 // loginFromHost keeps the login of the Claude on this machine, if the user says so.
@@ -83,8 +85,10 @@ func loginFromHost(ctx context.Context, h launch.Host, yes bool) error {
 		return err
 	}
 	if !yes {
-		h.UI.Info("Claude here and in the VMs will share one login. Where it is renewed first, the other may have to log in again.")
-		agreed, err := h.UI.Confirm(ctx, "Give the login of "+ui.Sanitize(found.Who())+" ("+ui.Sanitize(source)+") to all VMs?", false)
+		h.UI.Info("Claude here and in the VMs will share one login. Where it is renewed first, the other may have " +
+			"to log in again.")
+		agreed, err := h.UI.Confirm(ctx, "Give the login of "+ui.Sanitize(found.Who())+" "+
+			"("+ui.Sanitize(source)+") to all VMs?", false)
 		if err != nil {
 			return err
 		}
@@ -126,7 +130,8 @@ func loginStatus(h launch.Host) error {
 	if t := kept.Login.Tokens; t != nil && t.SubscriptionType != "" {
 		rows = append(rows, [2]string{"plan", t.SubscriptionType})
 	}
-	rows = append(rows, [2]string{"login", until}, [2]string{"kept", h.Logins().Path() + ", since " + kept.Kept.Local().Format(time.DateTime)})
+	rows = append(rows, [2]string{"login", until},
+		[2]string{"kept", h.Logins().Path() + ", since " + kept.Kept.Local().Format(time.DateTime)})
 	for _, name := range claude.LoginVariables() {
 		if h.Getenv(name) != "" {
 			rows = append(rows, [2]string{"but", name + " is set here, and counts instead"})

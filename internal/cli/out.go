@@ -51,7 +51,8 @@ func printJSON(h launch.Host, v any) error {
 	return out.Encode(v)
 }
 
-// printTable prints a table that fits the terminal, or whole where there is none. One column may have paths.
+// printTable prints a table that fits the terminal, or whole where there is none. One column may
+// have paths.
 func printTable(h launch.Host, header []string, paths string, rows [][]string) error {
 	return ui.Table(h.Stdout, header, paths, rows, launch.Width(h.Stdout))
 }
@@ -69,7 +70,9 @@ func tilde(path, home string) string {
 
 func noArguments(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usageError(cmd.CommandPath(), fmt.Errorf("%s takes no arguments, and got %q; a prompt for Claude goes in quotes", cmd.CommandPath(), args[0]))
+		return usageError(cmd.CommandPath(),
+			fmt.Errorf("%s takes no arguments, and got %q; a prompt for Claude goes in quotes", cmd.CommandPath(),
+				args[0]))
 	}
 	return nil
 }
@@ -77,7 +80,8 @@ func noArguments(cmd *cobra.Command, args []string) error {
 // oneArgument is for the commands that take one argument or none.
 func oneArgument(cmd *cobra.Command, args []string) error {
 	if len(args) > 1 {
-		return usageError(cmd.CommandPath(), fmt.Errorf("%s takes one argument, and got %q besides", cmd.CommandPath(), args[1]))
+		return usageError(cmd.CommandPath(),
+			fmt.Errorf("%s takes one argument, and got %q besides", cmd.CommandPath(), args[1]))
 	}
 	return nil
 }

@@ -34,7 +34,8 @@ func OS() Process {
 		executable, _ = filepath.EvalSymlinks(executable)
 	}
 	return Process{
-		Args: os.Args[1:], Env: os.Environ(), Dir: dir, Home: home, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		Args: os.Args[1:], Env: os.Environ(), Dir: dir, Home: home,
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Executable: executable, ReleaseKey: selfupdate.Key(),
 	}
 }
@@ -44,8 +45,8 @@ type Interrupted struct{ Signal syscall.Signal }
 
 func (i Interrupted) Error() string { return "stopped: " + i.Signal.String() }
 
-// Signals returns a context that ends when somebody wants us to. What is running is then undone; further signals do not
-// cut that short.
+// Signals returns a context that ends when somebody wants us to. What is running is then undone;
+// further signals do not cut that short.
 func Signals() (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	stops := make(chan os.Signal, 1)

@@ -34,7 +34,8 @@ func (r sessionRow) cells(home string) []string {
 	if r.Kind == string(instance.Spare) {
 		runs = r.State
 	}
-	return []string{r.Name, tilde(r.Dir, home), runs, age(r.Started), fmt.Sprint(r.PID), fmt.Sprintf("%.0f%%", r.CPU), ui.Size(r.Memory), ui.Size(r.Bytes)}
+	return []string{r.Name, tilde(r.Dir, home), runs, age(r.Started), fmt.Sprint(r.PID),
+		fmt.Sprintf("%.0f%%", r.CPU), ui.Size(r.Memory), ui.Size(r.Bytes)}
 }
 
 type psOptions struct{ asJSON bool }
@@ -77,7 +78,8 @@ func runPs(ctx context.Context, h launch.Host, opts psOptions) error {
 			state = map[bool]string{false: "booting", true: "ready"}[e.Ready]
 		}
 		rows = append(rows, sessionRow{
-			e.Name, string(e.Kind), state, e.Project, e.Dir, e.Command, e.Created, e.PID, usage[e.Name].CPU, usage[e.Name].Memory,
+			e.Name, string(e.Kind), state, e.Project, e.Dir, e.Command, e.Created, e.PID,
+			usage[e.Name].CPU, usage[e.Name].Memory,
 			lima.Size(store.Lima.Dir(e.Name)),
 		})
 	}

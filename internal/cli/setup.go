@@ -46,7 +46,8 @@ run.`,
 	addMountFlag(cmd.Flags(), &opts.Request)
 	addToolFlags(cmd.Flags(), &opts.Request)
 	cmd.Flags().BoolVar(&opts.rebuild, "rebuild", false, "build the shared layers anew, with the newest packages")
-	forKey(cmd.Flags(), &opts.Request, "setup-script", "setup.scripts", "`SCRIPT` to run in the VM at the end (repeatable)")
+	forKey(cmd.Flags(), &opts.Request, "setup-script", "setup.scripts",
+		"`SCRIPT` to run in the VM at the end (repeatable)")
 	return cmd
 }
 

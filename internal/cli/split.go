@@ -10,8 +10,9 @@ import (
 	"github.com/themouette/claude-vm/internal/config"
 )
 
-// split tells our own flags and commands from what belongs to Claude. Cobra alone cannot: it would take every flag for
-// ours and every first word for a command. The result is what cobra is to parse.
+// split tells our own flags and commands from what belongs to Claude. Cobra alone cannot: it would
+// take every flag for ours and every first word for a command. The result is what cobra is to
+// parse.
 func split(root *cobra.Command, args []string) ([]string, error) {
 	if len(args) > 0 && strings.HasPrefix(args[0], cobra.ShellCompRequestCmd) {
 		return completing(root, args), nil
@@ -28,11 +29,12 @@ func split(root *cobra.Command, args []string) ([]string, error) {
 		}
 		ours, rest = slices.Concat(ours, more), others
 	case len(rest) > 0 && isCommand(root, rest):
-		if cmd, left := commandNamed(root, rest); cmd.HasSubCommands() && len(left) > 0 && !strings.HasPrefix(left[0], "-") {
+		if cmd, left := commandNamed(root, rest); cmd.HasSubCommands() && len(left) > 0 &&
+			!strings.HasPrefix(left[0], "-") {
 			return nil, unknownCommand(cmd, append(strings.Fields(cmd.CommandPath())[1:], left[0]))
 		}
 		return args, nil
-	case slices.ContainsFunc(ours, func(flag string) bool { return slices.Contains([]string{"-h", "--help", "--version"}, flag) }):
+	case slices.ContainsFunc(ours, isHelp):
 		return ours, nil
 	case len(rest) == 1 && typo(root, rest[0]) != "":
 		return nil, unknownCommand(root, rest)
@@ -47,7 +49,11 @@ func split(root *cobra.Command, args []string) ([]string, error) {
 	return slices.Concat(ours, []string{"agent", "--"}, rest), nil
 }
 
-// ownFlags separates the flags that are ours, and their values, from the first argument that is neither.
+// isHelp says whether a flag asks for what a command says of itself.
+func isHelp(flag string) bool { return slices.Contains([]string{"-h", "--help", "--version"}, flag) }
+
+// ownFlags separates the flags that are ours, and their values, from the first argument that is
+// neither.
 func ownFlags(root *cobra.Command, args []string) (ours, rest []string, err error) {
 	for i := 0; i < len(args); i++ {
 		takesValue, known := lookUp(root, args[i])
@@ -87,7 +93,8 @@ func lookUp(root *cobra.Command, arg string) (takesValue, known bool) {
 	return false, true // our short flags are switches
 }
 
-// isCommand says whether the arguments begin with a command of ours. "help me with this" is a prompt.
+// isCommand says whether the arguments begin with a command of ours. "help me with this" is a
+// prompt.
 func isCommand(root *cobra.Command, args []string) bool {
 	if args[0] != "help" {
 		cmd, _ := commandNamed(root, args)
@@ -97,14 +104,15 @@ func isCommand(root *cobra.Command, args []string) bool {
 	return len(left) == 0 || cmd != root && strings.HasPrefix(left[0], "-")
 }
 
-// commandNamed returns the command that words name, root if they name none, and the words behind it. Flags of ours may stand
-// between them.
+// commandNamed returns the command that words name, root if they name none, and the words behind
+// it. Flags of ours may stand between them.
 func commandNamed(root *cobra.Command, words []string) (cmd *cobra.Command, left []string) {
 	for cmd = root; ; words = words[1:] {
 		_, words, _ = ownFlags(root, words) // a value that is missing will be missed when the flags are read
 		i := -1
 		if len(words) > 0 {
-			i = slices.IndexFunc(cmd.Commands(), func(c *cobra.Command) bool { return c.Name() == words[0] || c.HasAlias(words[0]) })
+			i = slices.IndexFunc(cmd.Commands(),
+				func(c *cobra.Command) bool { return c.Name() == words[0] || c.HasAlias(words[0]) })
 		}
 		if i < 0 {
 			return cmd, words
@@ -113,7 +121,8 @@ func commandNamed(root *cobra.Command, words []string) (cmd *cobra.Command, left
 	}
 }
 
-// unknownCommand says that the last of the words is no command of a group, which is root or one that has others below it.
+// unknownCommand says that the last of the words is no command of a group, which is root or one
+// that has others below it.
 func unknownCommand(group *cobra.Command, words []string) error {
 	last := len(words) - 1
 	advice := "see " + group.CommandPath() + " --help."

@@ -28,7 +28,8 @@ is kept, and the VM is gone when this returns.
 		Example: "  claude-vm stop\n  claude-vm stop my-proj\n  claude-vm stop --all",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if opts.all && len(args) > 0 {
-				return usageError(cmd.CommandPath(), errors.New("--all leaves nothing to choose: name sessions, or say --all"))
+				return usageError(cmd.CommandPath(),
+					errors.New("--all leaves nothing to choose: name sessions, or say --all"))
 			}
 			return runStop(cmd, s.host(), opts, args)
 		},

@@ -54,9 +54,12 @@ Code that the configuration asks for, and is otherwise left as it is.`,
 			case o.version == "" && cmd.Flags().Changed("version"):
 				return usageError(cmd.CommandPath(), errors.New("--version: which version is missing"))
 			case o.claude && (o.check || o.pre || o.rollback || o.version != ""):
-				return usageError(cmd.CommandPath(), errors.New("--claude goes with no other flag of update; the version is claude.version in the configuration"))
+				return usageError(cmd.CommandPath(),
+					errors.New("--claude goes with no other flag of update; the version is claude.version in the "+
+						"configuration"))
 			case o.version != "" && o.pre, o.rollback && (o.check || o.pre || o.version != ""):
-				return usageError(cmd.CommandPath(), errors.New("--version, --pre and --rollback exclude each other, and --rollback and --check"))
+				return usageError(cmd.CommandPath(),
+					errors.New("--version, --pre and --rollback exclude each other, and --rollback and --check"))
 			}
 			return runUpdate(cmd.Context(), s.host(), s.Process, o)
 		},
@@ -83,7 +86,8 @@ func runUpdate(ctx context.Context, h launch.Host, p Process, o updateOptions) e
 	return u.update(ctx, o)
 }
 
-// updateClaude puts the release of Claude Code that the configuration asks for into this project's template.
+// updateClaude puts the release of Claude Code that the configuration asks for into this project's
+// template.
 func updateClaude(ctx context.Context, h launch.Host, request launch.Request) error {
 	work, err := h.Open(ctx, request)
 	if err != nil {
@@ -168,7 +172,8 @@ func (u updater) upToDate(release selfupdate.Release) error {
 	return printf(u.host, "This is claude-vm %s; the latest release is %s\n", Version(), release.Version)
 }
 
-// replaceable makes sure that it is for us to replace the program, and keeps others from doing the same.
+// replaceable makes sure that it is for us to replace the program, and keeps others from doing the
+// same.
 func (u updater) replaceable(ctx context.Context) (*state.Lock, error) {
 	if u.binary == "" {
 		return nil, errors.New("cannot find out where this program lies")
@@ -206,7 +211,8 @@ func (u updater) update(ctx context.Context, o updateOptions) error {
 		return fmt.Errorf("updating claude-vm: %w", err)
 	}
 	step.Done()
-	return printf(u.host, "claude-vm %s has taken the place of %s. Go back with: claude-vm update --rollback\n", release.Version, Version())
+	return printf(u.host, "claude-vm %s has taken the place of %s. Go back with: claude-vm update --rollback\n",
+		release.Version, Version())
 }
 
 func (u updater) rollback(ctx context.Context) error {

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/themouette/claude-vm/internal/claude"
+	"github.com/themouette/claude-vm/internal/paths"
 	"github.com/themouette/claude-vm/internal/state"
 )
 
@@ -158,12 +159,7 @@ func (c Carrier) In(ctx context.Context, alone func() bool) error {
 }
 
 // inside says whether a folder belongs to the working tree.
-func (c Carrier) inside(path string) bool { return within(c.Root, path) }
-
-func within(root, path string) bool {
-	rel, err := filepath.Rel(root, path)
-	return err == nil && filepath.IsAbs(path) && filepath.IsLocal(rel)
-}
+func (c Carrier) inside(path string) bool { return paths.Within(c.Root, path) }
 
 // restorable says whether a checkpoint may name a file of the project, as seen from a folder. What has a dot in front is not
 // one: git's data, and most of what tools run by themselves. Nor is one that is reached through a link.
@@ -172,8 +168,8 @@ func (c Carrier) restorable(cwd string) func(path string) bool {
 		if !filepath.IsAbs(path) {
 			path = filepath.Join(cwd, path)
 		}
-		rel, err := filepath.Rel(c.Root, path)
-		if err != nil || filepath.Clean(path) != path || !filepath.IsLocal(rel) || rel == "." {
+		rel, inside := paths.Rel(c.Root, path)
+		if !inside || filepath.Clean(path) != path || rel == "." {
 			return false
 		}
 		at := c.Root

@@ -15,6 +15,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/themouette/claude-vm/internal/paths"
 )
 
 // Claude keeps its memory of a repository in files of Markdown below the folder of the main checkout's conversations.
@@ -80,7 +82,7 @@ func (c Carrier) owners(s sides, k *known, name string) (ours bool, strangers []
 	return ours, slices.Compact(strangers)
 }
 
-func (c Carrier) ours(dir string) bool { return c.inside(dir) || within(c.Main, dir) }
+func (c Carrier) ours(dir string) bool { return c.inside(dir) || paths.Within(c.Main, dir) }
 
 func digest(text []byte) string {
 	sum := sha256.Sum256(text)

@@ -1,4 +1,5 @@
-// Package envfile reads files of environment variables as people write them. It knows nothing of what they are for.
+// Package envfile reads files of environment variables as people write them. It knows nothing of
+// what they are for.
 package envfile
 
 import (
@@ -6,10 +7,11 @@ import (
 	"strings"
 )
 
-// Parse returns NAME=value for each line of a file, in its order. A line is NAME=value, with blanks around, perhaps
-// "export " in front, perhaps quotes around the value and a comment behind it; an empty line or one that begins with # says
-// nothing. In double quotes \n, \t, \r, \", \\ and \$ are what they are in most such files; single quotes and bare values are
-// taken as they are. A quoted value may go over several lines. Nothing is expanded. An error names the line.
+// Parse returns NAME=value for each line of a file, in its order. A line is NAME=value, with blanks
+// around, perhaps "export " in front, perhaps quotes around the value and a comment behind it; an
+// empty line or one that begins with # says nothing. In double quotes \n, \t, \r, \", \\ and \$ are
+// what they are in most such files; single quotes and bare values are taken as they are. A quoted
+// value may go over several lines. Nothing is expanded. An error names the line.
 func Parse(text string) ([]string, error) {
 	var variables []string
 	text = strings.ReplaceAll(strings.TrimPrefix(text, "\ufeff"), "\r\n", "\n")
@@ -92,7 +94,8 @@ func unquote(s string) (value, rest string, closed bool) {
 	return "", "", false
 }
 
-// ValidName says whether a variable can have a name: ASCII letters, digits and underscores, and no digit first.
+// ValidName says whether a variable can have a name: ASCII letters, digits and underscores, and no
+// digit first.
 func ValidName(name string) bool {
 	for i, c := range name {
 		letter := c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
@@ -103,13 +106,15 @@ func ValidName(name string) bool {
 	return name != ""
 }
 
-// ValidPattern says whether a text is the name of a variable, or the beginning of one with * behind it.
+// ValidPattern says whether a text is the name of a variable, or the beginning of one with * behind
+// it.
 func ValidPattern(text string) bool {
 	begin, all := strings.CutSuffix(text, "*")
 	return ValidName(begin) || all && begin == ""
 }
 
-// Matching returns the variables of an environment whose names a pattern stands for, each as NAME=VALUE.
+// Matching returns the variables of an environment whose names a pattern stands for, each as
+// NAME=VALUE.
 func Matching(env []string, pattern string) (found []string) {
 	begin, all := strings.CutSuffix(pattern, "*")
 	for _, variable := range env {

@@ -16,8 +16,8 @@ type Identity struct {
 	SignTags    bool
 }
 
-// Identify returns what the user's and the system's settings say. What the repository itself says is left out. It is for
-// those who work in the repository, and it is not to speak for the user.
+// Identify returns what the user's and the system's settings say. What the repository itself says
+// is left out. It is for those who work in the repository, and it is not to speak for the user.
 func Identify(settings []UserSetting) Identity {
 	user := OfUser(settings)
 	get := func(key string) string { value, _ := Last(user, key); return value }
@@ -32,11 +32,12 @@ func IsTrue(value string) bool {
 	return !slices.Contains([]string{"", "0", "false", "no", "off"}, strings.ToLower(value))
 }
 
-// Setting is a line of a git configuration. The key is of the form section.name or section.subsection.name, as git
-// writes it.
+// Setting is a line of a git configuration. The key is of the form section.name or
+// section.subsection.name, as git writes it.
 type Setting struct{ Key, Value string }
 
-// File returns a configuration file from which git reads exactly the values given. Only NUL cannot be in one.
+// File returns a configuration file from which git reads exactly the values given. Only NUL cannot
+// be in one.
 func File(settings []Setting) string {
 	var b strings.Builder
 	for _, s := range settings {

@@ -8,24 +8,28 @@ import (
 	"strings"
 )
 
-// portableSections are the sections of git-config(1) whose settings decide what a command does with a repository.
-const portableSections = `advice|alias|am|apply|blame|branch|checkout|clone|color|column|commit|core|diff|fetch|format|grep|help|i18n|index|` +
-	`init|log|merge|notes|pretty|pull|push|rebase|rerere|revert|stash|status|submodule|tag|transfer|trailer|url|versionsort|worktree`
+// portableSections are the sections of git-config(1) whose settings decide what a command does with
+// a repository.
+const portableSections = `advice|alias|am|apply|blame|branch|checkout|clone|color|column|commit|core|diff|fetch|` +
+	`format|grep|help|i18n|index|init|log|merge|notes|pretty|pull|push|rebase|rerere|revert|stash|status|submodule|` +
+	`tag|transfer|trailer|url|versionsort|worktree`
 
 var (
 	portable = regexp.MustCompile(`^(?:` + portableSections + `)\.`)
-	// portableCore are those of core; the others name programs and files, or describe a file system.
-	portableCore = strings.Fields(`core.abbrev core.autocrlf core.bigfilethreshold core.commentchar core.commentstring core.compression
-		core.eol core.logallrefupdates core.loosecompression core.notesref core.protecthfs core.protectntfs core.quotepath
+	// portableCore are those of core; the others name programs and files, or describe a file
+	// system.
+	portableCore = strings.Fields(`core.abbrev core.autocrlf core.bigfilethreshold core.commentchar
+		core.commentstring core.compression core.eol core.logallrefupdates core.loosecompression core.notesref
+		core.protecthfs core.protectntfs core.quotepath
 		core.safecrlf core.warnambiguousrefs core.whitespace`)
 	// named are the last parts of keys whose values are programs, files or keys, or that need one.
-	named = regexp.MustCompile(`(?:command|cmd|driver|editor|external|file|filter|gpgsign|guitool|hook|hookspath|keyid|mailmap|` +
-		`outputdirectory|pager|path|process|program|sign|signannotated|signed|signingkey|template|templatedir|textconv|tool|` +
-		`verifysignatures|signoffby)$`)
+	named = regexp.MustCompile(`(?:command|cmd|driver|editor|external|file|filter|gpgsign|guitool|hook|hookspath|` +
+		`keyid|mailmap|outputdirectory|pager|path|process|program|sign|signannotated|signed|signingkey|template|` +
+		`templatedir|textconv|tool|verifysignatures|signoffby)$`)
 )
 
-// Portable returns the settings of the user and the system that mean the same in another system, in their order: none that
-// names a program or a file, and no address with a secret in it.
+// Portable returns the settings of the user and the system that mean the same in another system, in
+// their order: none that names a program or a file, and no address with a secret in it.
 func Portable(settings []UserSetting) (kept []Setting) {
 	for _, s := range settings {
 		if s.ofUser() && isPortable(s.Key, s.Value) {
@@ -87,7 +91,8 @@ func Last(settings []UserSetting, key string) (value string, found bool) {
 	return value, found
 }
 
-// Filters returns the names of the filters that settings define (gitattributes(5), filter), but for those of git-lfs.
+// Filters returns the names of the filters that settings define (gitattributes(5), filter), but for
+// those of git-lfs.
 func Filters(settings []UserSetting) (names []string) {
 	for _, s := range settings {
 		rest, ok := strings.CutPrefix(s.Key, "filter.")
@@ -99,10 +104,13 @@ func Filters(settings []UserSetting) (names []string) {
 	return slices.Compact(names)
 }
 
-// extensions are those of repositories that git 2.47, the guest's, knows (technical/repository-version).
-var extensions = strings.Fields(`noop noop-v1 preciousobjects partialclone worktreeconfig objectformat compatobjectformat refstorage`)
+// extensions are those of repositories that git 2.47, the guest's, knows
+// (technical/repository-version).
+var extensions = strings.Fields(`noop noop-v1 preciousobjects partialclone worktreeconfig objectformat
+	compatobjectformat refstorage`)
 
-// UnknownExtensions returns the extensions of a repository that the guest's git refuses to work with.
+// UnknownExtensions returns the extensions of a repository that the guest's git refuses to work
+// with.
 func UnknownExtensions(settings []UserSetting) (names []string) {
 	for _, s := range OfRepository(settings) {
 		if name, ok := strings.CutPrefix(s.Key, "extensions."); ok && !slices.Contains(extensions, name) {

@@ -1,12 +1,14 @@
-// Package guard keeps what a session writes into a repository's metadata from running on the host. Before the session it
-// notes what git would run and where git would look for more: hooks, configuration, attributes, the files that lead from one
-// git directory to another. Afterwards it puts back what has changed, and leaves what is harmless: commits, branches,
-// ordinary remotes. It also notes which files the session changed that other tools of the host run by themselves.
+// Package guard keeps what a session writes into a repository's metadata from running on the host.
+// Before the session it notes what git would run and where git would look for more: hooks,
+// configuration, attributes, the files that lead from one git directory to another. Afterwards it
+// puts back what has changed, and leaves what is harmless: commits, branches, ordinary remotes. It
+// also notes which files the session changed that other tools of the host run by themselves.
 //
-// It runs nothing, git included, and believes nothing that it reads: the guest may have written any of it. The notes lie on
-// the host, so that a session whose claude-vm was killed is put right by the next one. They name the VMs whose guests can
-// write, and nothing is compared before all of these are gone: until then a guest can undo what was put back. It knows
-// virtual machines by their names only, and must not know how the user is told.
+// It runs nothing, git included, and believes nothing that it reads: the guest may have written any
+// of it. The notes lie on the host, so that a session whose claude-vm was killed is put right by
+// the next one. They name the VMs whose guests can write, and nothing is compared before all of
+// these are gone: until then a guest can undo what was put back. It knows virtual machines by their
+// names only, and must not know how the user is told.
 package guard
 
 import (
@@ -36,7 +38,8 @@ type Site struct {
 	Settings []Setting // git's configuration of the user, whatever the repository says
 }
 
-// areas returns the folders that are looked at, none of them twice, as they are before anything was looked at.
+// areas returns the folders that are looked at, none of them twice, as they are before anything was
+// looked at.
 func (s Site) areas() []*Area {
 	areas := []*Area{{Path: s.Root}}
 	for _, dir := range s.GitDirs {
@@ -89,8 +92,8 @@ const (
 	version = 2
 	// lockPrefix is that of the locks that say whose notes are still in use.
 	lockPrefix = "guard-"
-	// walkTime is how long a session may wait for a walk through its working tree. A larger one is walked through while
-	// the VM boots.
+	// walkTime is how long a session may wait for a walk through its working tree. A larger one is
+	// walked through while the VM boots.
 	walkTime = 100 * time.Millisecond
 )
 
@@ -119,8 +122,9 @@ type Watch struct {
 	notes  notes
 }
 
-// Begin notes how a repository is before a session. The git data is noted when it returns; walking through the rest of a
-// large working tree goes on meanwhile. With fix false End only tells. Reports are of sessions that were killed.
+// Begin notes how a repository is before a session. The git data is noted when it returns; walking
+// through the rest of a large working tree goes on meanwhile. With fix false End only tells.
+// Reports are of sessions that were killed.
 func (s Store) Begin(ctx context.Context, site Site, fix bool) (*Watch, []Report, error) {
 	gate, err := s.Locks.Lock(ctx, "guard", state.Exclusive)
 	if err != nil {
@@ -221,7 +225,8 @@ func (s Store) names(end string) (names []string, err error) {
 	return names, nil
 }
 
-// Add names a VM that the notes watch from now on. It returns before that VM may run anything of its guest's.
+// Add names a VM that the notes watch from now on. It returns before that VM may run anything of
+// its guest's.
 func (w *Watch) Add(vm string) error {
 	w.vms = append(w.vms, vm)
 	if err := state.WriteJSON(w.store.vms(w.name), w.vms); err != nil {
@@ -232,8 +237,9 @@ func (w *Watch) Add(vm string) error {
 
 func (w *Watch) save() error { return state.WriteJSON(w.store.file(w.name), w.notes) }
 
-// settled returns the notes of other sessions when those are complete that speak of the same folders: what their guests have
-// planted in the meantime would otherwise count as what was there before.
+// settled returns the notes of other sessions when those are complete that speak of the same
+// folders: what their guests have planted in the meantime would otherwise count as what was there
+// before.
 func (s Store) settled(ctx context.Context, active []notes, ours notes) (complete []notes, err error) {
 	for _, n := range active {
 		for n.Walking && n.overlaps(ours) && err == nil {
@@ -327,7 +333,8 @@ func (w *Watch) End(ctx context.Context) (Report, error) {
 	return report, errors.Join(w.err, err)
 }
 
-// gate lets one at a time compare and put back. Whoever does not get it leaves the notes for the next command to see to.
+// gate lets one at a time compare and put back. Whoever does not get it leaves the notes for the
+// next command to see to.
 func (w *Watch) gate(ctx context.Context) (*state.Lock, error) {
 	<-w.walked
 	gate, err := w.store.Locks.Lock(ctx, "guard", state.Exclusive)
@@ -337,8 +344,9 @@ func (w *Watch) gate(ctx context.Context) (*state.Lock, error) {
 	return gate, err
 }
 
-// end is the one place where notes end, and whoever calls it has the gate. It first makes sure that the VMs which they name
-// are gone. Where that fails, or where what was there cannot be put back, it keeps the notes for the next command.
+// end is the one place where notes end, and whoever calls it has the gate. It first makes sure that
+// the VMs which they name are gone. Where that fails, or where what was there cannot be put back,
+// it keeps the notes for the next command.
 func (s Store) end(ctx context.Context, name string, lock *state.Lock, n notes) (Report, error) {
 	if err := s.gone(ctx, name); err != nil {
 		lock.Unlock()
@@ -400,8 +408,8 @@ func (s Store) locks() ([]string, error) {
 	return slices.DeleteFunc(locks, func(name string) bool { return !strings.HasPrefix(name, lockPrefix) }), err
 }
 
-// recover ends the notes whose owners are gone, and returns those of the others. Notes that cannot end yet count among these:
-// the guests of their VMs may still write. It has the gate.
+// recover ends the notes whose owners are gone, and returns those of the others. Notes that cannot
+// end yet count among these: the guests of their VMs may still write. It has the gate.
 func (s Store) recover(ctx context.Context) (reports []Report, active []notes, err error) {
 	names, err := s.names(notesEnd)
 	if err != nil {
@@ -432,7 +440,8 @@ func (s Store) recover(ctx context.Context) (reports []Report, active []notes, e
 	return reports, active, errors.Join(append(failures, s.tidy())...)
 }
 
-// read returns the notes of a name. Those that nobody can make sense of are removed: they would be in the way for ever.
+// read returns the notes of a name. Those that nobody can make sense of are removed: they would be
+// in the way for ever.
 func (s Store) read(name string) (n notes, err error) {
 	defer func() { n.name = name }()
 	text, err := os.ReadFile(s.file(name))

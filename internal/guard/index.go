@@ -29,7 +29,7 @@ import (
 type index struct {
 	Mark string `json:"mark,omitempty"` // of the files that it lies in; empty: it is looked through in any case
 	Copy string `json:"copy,omitempty"` // of it, beside the notes; empty: nobody knows what was in it
-	Sure int64  `json:"sure,omitempty"` // in seconds: of files that are not older an entry may have been written too soon
+	Sure int64  `json:"sure,omitempty"` // in seconds: an entry of a file that is not older may be too early
 }
 
 const (

@@ -210,7 +210,8 @@ func (s *scanner) graph(dir string) (marks string) {
 // git makes it anew, and does without it.
 func (c *comparison) forgetGraph(dir string) {
 	err := c.mend(func() error {
-		return errors.Join(c.now.root.RemoveAll(path.Join(dir, graphs[0])), c.now.root.RemoveAll(path.Join(dir, graphs[1])))
+		root := c.now.root
+		return errors.Join(root.RemoveAll(path.Join(dir, graphs[0])), root.RemoveAll(path.Join(dir, graphs[1])))
 	})
 	if err != nil {
 		c.found(path.Join(dir, graphs[0]), "git may show another history", err)

@@ -1,5 +1,5 @@
-// Package host tells of this machine: how much memory and disk space are free, and how terminals are described. It knows
-// nothing of what that is for.
+// Package host tells of this machine: how much memory and disk space are free, and how terminals
+// are described. It knows nothing of what that is for.
 package host
 
 // Memory is the host's, in bytes.

@@ -2,8 +2,8 @@ package host
 
 import "golang.org/x/sys/unix"
 
-// ReadMemory asks the kernel. What it calls the level of memory status is the percentage that the command memory_pressure
-// shows as free: what is unused, and what can be thrown away.
+// ReadMemory asks the kernel. What it calls the level of memory status is the percentage that the
+// command memory_pressure shows as free: what is unused, and what can be thrown away.
 func ReadMemory() (m Memory, err error) {
 	total, err := unix.SysctlUint64("hw.memsize")
 	if err != nil {

@@ -11,22 +11,24 @@ import (
 	"github.com/themouette/claude-vm/internal/proc"
 )
 
-// maxTerminfo is the largest compiled description of a terminal that ncurses reads, in bytes (term(5)).
+// maxTerminfo is the largest compiled description of a terminal that ncurses reads, in bytes
+// (term(5)).
 const maxTerminfo = 32768
 
 // terminal is what a name of a terminal looks like.
 var terminal = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$`)
 
-// Terminfo returns the compiled description that this host has of a terminal, nil if it has none. It looks where ncurses
-// looks (terminfo(5), "Fetching Compiled Descriptions"), and where systems keep those of installed terminals.
+// Terminfo returns the compiled description that this host has of a terminal, nil if it has none.
+// It looks where ncurses looks (terminfo(5), "Fetching Compiled Descriptions"), and where systems
+// keep those of installed terminals.
 func Terminfo(env []string, home, name string) []byte {
 	if !terminal.MatchString(name) {
 		return nil
 	}
 	dirs := []string{proc.Getenv(env, "TERMINFO"), filepath.Join(home, ".terminfo")}
 	dirs = append(dirs, strings.Split(proc.Getenv(env, "TERMINFO_DIRS"), ":")...)
-	dirs = append(dirs, "/etc/terminfo", "/lib/terminfo", "/usr/lib/terminfo", "/usr/share/terminfo", "/usr/local/share/terminfo",
-		"/opt/homebrew/share/terminfo", "/run/current-system/sw/share/terminfo")
+	dirs = append(dirs, "/etc/terminfo", "/lib/terminfo", "/usr/lib/terminfo", "/usr/share/terminfo",
+		"/usr/local/share/terminfo", "/opt/homebrew/share/terminfo", "/run/current-system/sw/share/terminfo")
 	for _, dir := range dirs {
 		if !filepath.IsAbs(dir) {
 			continue

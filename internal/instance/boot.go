@@ -14,11 +14,12 @@ import (
 	"github.com/themouette/claude-vm/internal/ui"
 )
 
-// bootTime is how long a lean boot may take; without hardware help it takes some twenty seconds on an idle host.
+// bootTime is how long a lean boot may take; without hardware help it takes some twenty seconds on
+// an idle host.
 const bootTime = 5 * time.Minute
 
-// Boot starts a copy of a sealed instance and makes it ready to be used: its shared folders are mounted and its files are
-// written. It completes the preparation by what the machine says.
+// Boot starts a copy of a sealed instance and makes it ready to be used: its shared folders are
+// mounted and its files are written. It completes the preparation by what the machine says.
 func (s *Store) Boot(ctx context.Context, name string, machine lima.Machine, p guest.Preparation) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, bootTime, fmt.Errorf("nothing was heard of it for %v", bootTime))
 	defer cancel()
@@ -38,7 +39,8 @@ func (s *Store) Boot(ctx context.Context, name string, machine lima.Machine, p g
 			Tag: lima.MountTag(s.Lima.Share(name, m)), Point: m.Guest, Options: lima.MountOptions(machine.MountType, m),
 		})
 	}
-	if err := s.Lima.Exec(ctx, name, lima.Command{Line: guest.Listen, Stdin: strings.NewReader(guest.Tell(guest.Prepare(p)))}); err != nil {
+	script := strings.NewReader(guest.Tell(guest.Prepare(p)))
+	if err := s.Lima.Exec(ctx, name, lima.Command{Line: guest.Listen, Stdin: script}); err != nil {
 		return fmt.Errorf("preparing the VM: %w", err)
 	}
 	return nil
@@ -47,8 +49,9 @@ func (s *Store) Boot(ctx context.Context, name string, machine lima.Machine, p g
 // ErrNoShare means that host and guest have no kind of shared folder in common.
 var ErrNoShare = errors.New("no way to share folders and nothing else")
 
-// ShareType decides how folders are shared: as asked, or the fastest that host and guest both have. Reverse-sshfs has to be
-// asked for: the guest speaks to an sftp server that hands out all that its user may open.
+// ShareType decides how folders are shared: as asked, or the fastest that host and guest both have.
+// Reverse-sshfs has to be asked for: the guest speaks to an sftp server that hands out all that its
+// user may open.
 func (r Record) ShareType(asked string) (string, error) {
 	switch {
 	case asked != "auto":
@@ -66,25 +69,10 @@ func (r Record) ShareType(asked string) (string, error) {
 func (s *Store) Tend(ctx context.Context, to *ui.UI, name string) {
 	s.Lima.Tend(ctx, name, func(stands bool) {
 		if stands {
-			to.Urgent("the disk of this computer is full, and the VM stands still until there is room in %s", s.Lima.Home)
+			to.Urgent("the disk of this computer is full, and the VM stands still until there is room in %s",
+				s.Lima.Home)
 		} else {
 			to.Urgent("there is room on the disk again, and the VM goes on")
 		}
 	})
-}
-
-// maxSaid is how many of the places that were out of a VM's reach are named.
-const maxSaid = 4
-
-// SayRefused tells what a VM has looked for on this computer or its network, and not found because nobody has allowed it.
-func (s *Store) SayRefused(to *ui.UI, name string) {
-	places := s.Lima.Refused(name)
-	if len(places) == 0 {
-		return
-	}
-	more := ""
-	if extra := len(places) - maxSaid; extra > 0 {
-		places, more = places[:maxSaid], fmt.Sprintf(" and %d more", extra)
-	}
-	to.Warn("the VM was kept from %s%s (to let it: --allow-net %s)", strings.Join(places, ", "), more, places[0])
 }

@@ -9,7 +9,8 @@ import (
 // shortestPart is how many letters of a name are enough to say which instance is meant.
 const shortestPart = 3
 
-// Named returns the instances that a word can mean. What it says exactly counts more than what it is a part of.
+// Named returns the instances that a word can mean. What it says exactly counts more than what it
+// is a part of.
 func Named(all []Entry, word string) []Entry {
 	for _, fits := range []func(Entry) bool{
 		func(e Entry) bool { return e.Name == word },

@@ -11,8 +11,8 @@ import (
 // plainTime is how long removing the instances of a measurement may take, whatever has ended it.
 const plainTime = time.Minute
 
-// Plain makes an instance of a template's image in Lima's ordinary way, boots and stops it once, and hands its name and a
-// free one for copies to measure. Both are removed afterwards.
+// Plain makes an instance of a template's image in Lima's ordinary way, boots and stops it once,
+// and hands its name and a free one for copies to measure. Both are removed afterwards.
 func (s *Store) Plain(ctx context.Context, r Record, measure func(original, copy string) error) (err error) {
 	var names []string
 	for range 2 {

@@ -11,7 +11,8 @@ import (
 	"github.com/themouette/claude-vm/internal/state"
 )
 
-// DisksLock is held by whoever makes disks that no instance stands on yet, and by whoever removes such disks.
+// DisksLock is held by whoever makes disks that no instance stands on yet, and by whoever removes
+// such disks.
 const DisksLock = "disks"
 
 // buildLock is what the name of a BuildLock ends with.
@@ -20,7 +21,8 @@ const buildLock = ".build"
 // BuildLock returns the name of the lock that is held by whoever builds an instance.
 func BuildLock(name string) string { return name + buildLock }
 
-// ErrUnknownDisks means that the record of an instance cannot be read, so that no disk can be said to be of no use.
+// ErrUnknownDisks means that the record of an instance cannot be read, so that no disk can be said
+// to be of no use.
 var ErrUnknownDisks = errors.New("nobody can tell which disks")
 
 // Waste is what nothing stands on.
@@ -29,8 +31,8 @@ type Waste struct {
 	Disks  []string // folders below disks/, those of the layers included
 }
 
-// Waste returns what nothing would stand on if some templates were gone. With keepLayers a layer that no template uses
-// counts as needed.
+// Waste returns what nothing would stand on if some templates were gone. With keepLayers a layer
+// that no template uses counts as needed.
 func (s *Store) Waste(keepLayers bool, gone ...string) (Waste, error) {
 	var w Waste
 	names, err := s.Lima.Instances()
@@ -80,8 +82,8 @@ func (s *Store) Waste(keepLayers bool, gone ...string) (Waste, error) {
 	return w, nil
 }
 
-// Reclaim removes the disks that no instance stands on any more and, unless they are to be kept, the layers that no
-// template stands on. It leaves what another process is building.
+// Reclaim removes the disks that no instance stands on any more and, unless they are to be kept,
+// the layers that no template stands on. It leaves what another process is building.
 func (s *Store) Reclaim(ctx context.Context, keepLayers bool) error {
 	lock, err := s.State.TryLock(DisksLock, state.Exclusive)
 	if errors.Is(err, state.ErrLocked) {

@@ -1,6 +1,6 @@
-// Package instance is the register of all VMs and disks of ours, whatever they are for: their names and kinds, a record of
-// each, who owns it, and what nobody uses any more. It finds, copies, boots and removes them. It does not know how a layer is
-// built, nor what a session runs.
+// Package instance is the register of all VMs and disks of ours, whatever they are for: their names
+// and kinds, a record of each, who owns it, and what nobody uses any more. It finds, copies, boots
+// and removes them. It does not know how a layer is built, nor what a session runs.
 package instance
 
 import (
@@ -15,8 +15,8 @@ import (
 	"github.com/themouette/claude-vm/internal/state"
 )
 
-// Kind says what an instance is for. What belongs to whom stands in the record; the name's beginning keeps the kinds apart
-// for whoever looks at the folder.
+// Kind says what an instance is for. What belongs to whom stands in the record; the name's
+// beginning keeps the kinds apart for whoever looks at the folder.
 type Kind string
 
 // The kinds of instance.
@@ -45,8 +45,8 @@ func Temporary(name string) bool {
 	return slices.Contains([]Kind{Session, Spare, Building}, KindOf(name))
 }
 
-// NewName returns an instance name of a kind, made of at most sixteen characters that say something and eight that set it
-// apart.
+// NewName returns an instance name of a kind, made of at most sixteen characters that say something
+// and eight that set it apart.
 func NewName(kind Kind, says, apart string) string { return prefixes[kind] + says + "_" + apart }
 
 // Random returns eight hexadecimal digits that nobody has used before.
@@ -72,14 +72,15 @@ type Record struct {
 	Tools map[string]string `json:"tools,omitempty"` // the version of each tool in it
 
 	DiskGB   int          `json:"disk_gb"`
-	SystemGB int          `json:"system_gb"` // the size of the file system on the disk; it grows when a session needs it
+	SystemGB int          `json:"system_gb"` // the size of its file system, which grows when a session needs it
 	MemoryGB int          `json:"memory_gb"`
 	CPUs     int          `json:"cpus"`
 	Images   []lima.Image `json:"images"`
 	Shares   []string     `json:"shares"` // the kinds of shared folder that its kernel knows
 
-	// Unattended says that a copy may run while no session is watched: nothing is on its disk but the layers. A setup script,
-	// or what a project's own files chose, could change a project that is shared with it.
+	// Unattended says that a copy may run while no session is watched: nothing is on its disk but
+	// the layers. A setup script, or what a project's own files chose, could change a project that
+	// is shared with it.
 	Unattended bool `json:"unattended,omitempty"`
 
 	// Of a session:

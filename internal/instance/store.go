@@ -24,7 +24,8 @@ var (
 	ErrRunning = errors.New("the template is running")
 )
 
-// copyTime is how long somebody who copies a template, or just looks at it, may keep it from being removed.
+// copyTime is how long somebody who copies a template, or just looks at it, may keep it from being
+// removed.
 const copyTime = 10 * time.Second
 
 // Store has all instances.
@@ -39,7 +40,8 @@ type Entry struct {
 	Record
 }
 
-// List returns the instances of a kind, in the order of their names. One without a readable record has only a name.
+// List returns the instances of a kind, in the order of their names. One without a readable record
+// has only a name.
 func (s *Store) List(kind Kind) ([]Entry, error) {
 	names, err := s.Lima.Instances()
 	if err != nil {
@@ -74,8 +76,8 @@ func (s *Store) MarkUsed(name string) {
 	_ = os.Chtimes(recordPath(s.Lima, name), now, now)
 }
 
-// Condition says in a word or two how a template is: ready, running (somebody started it with limactl), damaged, or left
-// behind by a project that is gone.
+// Condition says in a word or two how a template is: ready, running (somebody started it with
+// limactl), damaged, or left behind by a project that is gone.
 func (s *Store) Condition(e Entry) string {
 	_, err := s.Usable(e.Name)
 	switch {
@@ -90,8 +92,8 @@ func (s *Store) Condition(e Entry) string {
 	return "ready"
 }
 
-// Find returns the template of a name, ready to be copied, and keeps it from being replaced or removed until the lock is
-// released.
+// Find returns the template of a name, ready to be copied, and keeps it from being replaced or
+// removed until the lock is released.
 func (s *Store) Find(ctx context.Context, name string) (Record, *state.Lock, error) {
 	lock, err := s.State.Lock(ctx, name, state.Shared)
 	if err != nil {
@@ -105,7 +107,8 @@ func (s *Store) Find(ctx context.Context, name string) (Record, *state.Lock, err
 	return record, lock, nil
 }
 
-// Usable returns the record of a sealed instance that can be copied. There is none, or it is damaged: ErrNone.
+// Usable returns the record of a sealed instance that can be copied. There is none, or it is
+// damaged: ErrNone.
 func (s *Store) Usable(name string) (Record, error) {
 	record, err := ReadRecord(s.Lima, name)
 	switch {
@@ -153,8 +156,9 @@ func (s *Store) Copy(ctx context.Context, from, to string, m lima.Machine, r Rec
 	return WriteRecord(s.Lima, to, r)
 }
 
-// Orphans returns the sessions, spares and half-built instances whose owners are gone, and the names that locks are left
-// of: their owners died before there was an instance, or after it was removed.
+// Orphans returns the sessions, spares and half-built instances whose owners are gone, and the
+// names that locks are left of: their owners died before there was an instance, or after it was
+// removed.
 func (s *Store) Orphans() ([]string, error) {
 	names, err := s.Lima.Instances()
 	if err != nil {
@@ -208,8 +212,9 @@ func (s *Store) Sweep(ctx context.Context) (removed []string, err error) {
 	return removed, errors.Join(failures...)
 }
 
-// RemoveOrphan makes sure that nothing runs of an instance whose owner is gone, and removes it if it is one that goes with
-// its owner. It returns state.ErrLocked if the owner is there. That nothing is left of the instance is no error.
+// RemoveOrphan makes sure that nothing runs of an instance whose owner is gone, and removes it if
+// it is one that goes with its owner. It returns state.ErrLocked if the owner is there. That
+// nothing is left of the instance is no error.
 func (s *Store) RemoveOrphan(ctx context.Context, name string) error {
 	lock, err := s.State.TryLock(name, state.Exclusive)
 	if err != nil {

@@ -9,7 +9,8 @@ import (
 	"github.com/themouette/claude-vm/internal/session"
 )
 
-// agents lends a session the agents of the host that it may use: those that were asked for, and no others.
+// agents lends a session the agents of the host that it may use: those that were asked for, and no
+// others.
 type agents struct {
 	session.Nop
 	ssh string // the ssh-agent's socket; empty: none is lent
@@ -47,7 +48,9 @@ func (a agents) Before(_ context.Context, spec *session.Spec) error {
 		spec.Command.Env = append(spec.Command.Env, "SSH_AUTH_SOCK="+inGuest)
 	}
 	if a.gpg.Socket != "" {
-		spec.Sockets = append(spec.Sockets, lima.Socket{Host: a.gpg.Socket, Guest: lima.GuestHome + "/" + guest.GPGSocket})
+		spec.Sockets = append(spec.Sockets, lima.Socket{
+			Host: a.gpg.Socket, Guest: lima.GuestHome + "/" + guest.GPGSocket,
+		})
 		spec.Steps = append(spec.Steps, guest.GPG(a.gpg.Keys, a.gpg.Fingerprints))
 	}
 	return nil

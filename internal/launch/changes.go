@@ -31,7 +31,8 @@ type changes struct {
 	remove   func() // what the snapshot needs
 }
 
-// Before begins to note how the project is, if somebody is going to read what became of it in a session.
+// Before begins to note how the project is, if somebody is going to read what became of it in a
+// session.
 func (c *changes) Before(ctx context.Context, _ *session.Spec) error {
 	c.begun, c.cancel, c.remove, c.noted = time.Now(), func() {}, func() {}, make(chan struct{})
 	if !IsTerminal(c.host.Stderr) || c.host.Quiet {
@@ -70,8 +71,9 @@ func (c *changes) After(ctx context.Context, o session.Outcome) {
 	c.remove()
 }
 
-// tell says how long the session took and what it has changed, whatever has ended it, and nothing of one that never began.
-// In what is no repository, or too large to be looked at in this time, nobody knows the latter.
+// tell says how long the session took and what it has changed, whatever has ended it, and nothing
+// of one that never began. In what is no repository, or too large to be looked at in this time,
+// nobody knows the latter.
 func (c *changes) tell(ctx context.Context, o session.Outcome) {
 	if !o.Began || !IsTerminal(c.host.Stderr) {
 		return

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/themouette/claude-vm/internal/paths"
 	"github.com/themouette/claude-vm/internal/project"
 	"github.com/themouette/claude-vm/internal/trust"
 	"github.com/themouette/claude-vm/internal/ui"
@@ -98,13 +99,14 @@ func RequestLine(q trust.Request) string {
 
 // foundScripts returns where the scripts lie that run without being named, if they are there.
 func foundScripts(home string, p *project.Project) []string {
-	return []string{filepath.Join(home, setupScript), filepath.Join(p.Root, setupScript), filepath.Join(p.Root, runtimeScript)}
+	return []string{filepath.Join(home, setupScript), filepath.Join(p.Root, setupScript),
+		filepath.Join(p.Root, runtimeScript)}
 }
 
 // Agreed looks at what the project asks of the host, and makes sure that the user has agreed to it.
 func (w *Work) Agreed(ctx context.Context) (*trust.Review, error) {
 	h, p := w.Host, w.Project
-	if trust.Holds(p.Root, string(h.State())) {
+	if paths.Holds(p.Root, string(h.State())) {
 		return nil, fmt.Errorf("%w: %s", ErrStateExposed, h.State())
 	}
 	if w.Config.VM.MountType == "reverse-sshfs" {
@@ -135,7 +137,9 @@ func (w *Work) Agreed(ctx context.Context) (*trust.Review, error) {
 }
 
 // AskTrust shows what is asked for and asks whether that is all right.
-func (h Host) AskTrust(ctx context.Context, known trust.Project, asked *AskedError, review *trust.Review) (bool, error) {
+func (h Host) AskTrust(
+	ctx context.Context, known trust.Project, asked *AskedError, review *trust.Review,
+) (bool, error) {
 	if !IsTerminal(h.Stdin) || !IsTerminal(h.Stderr) {
 		return false, ui.ErrNotInteractive
 	}

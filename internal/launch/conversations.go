@@ -22,10 +22,11 @@ import (
 const (
 	// carryEvery is how often a session's conversations come out while it lives.
 	carryEvery = time.Minute
-	// carryTime is how long they may take at a session's end, and bringing them out for one that was killed.
+	// carryTime is how long they may take at a session's end, and bringing them out for one that
+	// was killed.
 	carryTime = 30 * time.Second
-	// carryInTime is how long a session's command waits for the host's conversations. Where there are very many, the
-	// older ones follow while it runs.
+	// carryInTime is how long a session's command waits for the host's conversations. Where there
+	// are very many, the older ones follow while it runs.
 	carryInTime = 3 * time.Second
 )
 
@@ -44,26 +45,37 @@ func (w *Work) conversationMode() string {
 	return w.Config.Claude.Conversations
 }
 
-// carrier carries a project's conversations. The folder that is shared is one for all working trees of a repository, as
-// Claude's memory is, and for all sessions. What sessions have among themselves lies in another one.
-func (h Host) carrier(p *project.Project, mode string) conversation.Carrier {
-	folder := filepath.Join(h.talks(), p.Name()+"_"+p.ID())
+// talks are the conversations of all projects with their sessions.
+type talks struct {
+	ui    *ui.UI
+	state state.Dir
+	home  string // the user's
+}
+
+func (h Host) talks() talks { return talks{h.UI, h.State(), h.Home} }
+
+// carrier carries a project's conversations. The folder that is shared is one for all working trees
+// of a repository, as Claude's memory is, and for all sessions. What sessions have among themselves
+// lies in another one.
+func (k talks) carrier(p *project.Project, mode string) conversation.Carrier {
+	folder := filepath.Join(k.folder(), p.Name()+"_"+p.ID())
 	return conversation.Carrier{
-		Host: filepath.Join(h.Home, ".claude"), Shared: filepath.Join(folder, mode), Root: p.Root, Main: p.Main,
-		Known: filepath.Join(h.talkNotesDir(), "known", p.Name()+"_"+p.ID()+".json"),
+		Host: filepath.Join(k.home, ".claude"), Shared: filepath.Join(folder, mode), Root: p.Root, Main: p.Main,
+		Known: filepath.Join(k.notesDir(), "known", p.Name()+"_"+p.ID()+".json"),
 	}
 }
 
-// talks is where the conversations of all projects lie.
-func (h Host) talks() string { return filepath.Join(string(h.State()), "conversations") }
+// folder is where the conversations of all projects lie.
+func (k talks) folder() string { return filepath.Join(string(k.state), "conversations") }
 
-// talkNotesDir is where the notes lie of the sessions that may still write to conversations.
-func (h Host) talkNotesDir() string {
-	return h.note("conversations")
+// notesDir is where the notes lie of the sessions that may still write to conversations.
+func (k talks) notesDir() string {
+	return filepath.Join(string(k.state), "state", "conversations")
 }
 
 const (
-	// talkLock is what the locks begin with that say which sessions may still write to conversations.
+	// talkLock is what the locks begin with that say which sessions may still write to
+	// conversations.
 	talkLock = "talk-"
 	// carryLock is what those begin with under which a project's conversations are carried.
 	carryLock = "conversations-"
@@ -72,7 +84,7 @@ const (
 // conversations are a session's part in the conversations of its project.
 type conversations struct {
 	session.Nop
-	host    Host
+	talks   talks
 	mode    string
 	carrier conversation.Carrier
 	note    string      // the file by which the next command brings out what a killed one has left
@@ -86,7 +98,7 @@ type conversations struct {
 // conversations returns what looks after those of the project.
 func (w *Work) conversations() *conversations {
 	mode := w.conversationMode()
-	return &conversations{host: w.Host, mode: mode, carrier: w.Host.carrier(w.Project, mode)}
+	return &conversations{talks: w.Host.talks(), mode: mode, carrier: w.Host.talks().carrier(w.Project, mode)}
 }
 
 // prepare makes the folder that VMs see.
@@ -94,23 +106,24 @@ func (c *conversations) prepare() error {
 	if c.mode == untold {
 		return nil
 	}
-	if err := c.host.State().Make(); err != nil {
+	if err := c.talks.state.Make(); err != nil {
 		return err
 	}
 	return c.carrier.Prepare()
 }
 
-// Before has the host's conversations brought to the session, beside its boot, and the session's to the host.
+// Before has the host's conversations brought to the session, beside its boot, and the session's to
+// the host.
 func (c *conversations) Before(ctx context.Context, _ *session.Spec) error {
 	if err := c.prepare(); err != nil || c.mode != filtered {
 		return err
 	}
 	name := strings.ToLower(rand.Text()[:12])
-	owner, err := c.host.State().TryLock(talkLock+name, state.Exclusive)
+	owner, err := c.talks.state.TryLock(talkLock+name, state.Exclusive)
 	if err != nil {
 		return err
 	}
-	c.note = filepath.Join(c.host.talkNotesDir(), name+".json")
+	c.note = filepath.Join(c.talks.notesDir(), name+".json")
 	if err = state.WriteJSON(c.note, c.carrier); err != nil {
 		owner.Remove()
 		return err
@@ -144,22 +157,23 @@ func (c *conversations) Ready(context.Context, session.Guest) error {
 	return nil
 }
 
-// carryIn brings the host's conversations to the sessions. What sessions have left that were killed comes out first.
+// carryIn brings the host's conversations to the sessions. What sessions have left that were killed
+// comes out first.
 func (c *conversations) carryIn(ctx context.Context) {
-	lock, err := c.host.State().Lock(ctx, carryLock+noteName(c.carrier.Known), state.Exclusive)
+	lock, err := c.talks.state.Lock(ctx, carryLock+noteName(c.carrier.Known), state.Exclusive)
 	if err == nil {
 		defer lock.Unlock()
 		_, err = c.carrier.Out(ctx)
 		err = errors.Join(err, c.carrier.In(ctx, func() bool { return !c.begun.Load() && c.alone() }))
 	}
 	if err != nil && ctx.Err() == nil {
-		c.host.UI.Warn("bringing Claude's conversations to the session: %v", err)
+		c.talks.ui.Warn("bringing Claude's conversations to the session: %v", err)
 	}
 }
 
 // alone says whether no other session of the project may be writing to its conversations.
 func (c *conversations) alone() bool {
-	notes, err := c.host.talkNotes()
+	notes, err := c.talks.notes()
 	if err != nil {
 		return false
 	}
@@ -168,7 +182,7 @@ func (c *conversations) alone() bool {
 		if note == c.note || state.ReadJSON(note, &other) == nil && other.Shared != c.carrier.Shared {
 			continue
 		}
-		lock, err := c.host.State().TryLock(talkLock+noteName(note), state.Exclusive)
+		lock, err := c.talks.state.TryLock(talkLock+noteName(note), state.Exclusive)
 		if err != nil {
 			return false
 		}
@@ -179,22 +193,23 @@ func (c *conversations) alone() bool {
 
 func noteName(note string) string { return strings.TrimSuffix(filepath.Base(note), ".json") }
 
-// talkNotes returns the files of the sessions whose conversations have not come out for the last time.
-func (h Host) talkNotes() ([]string, error) {
-	entries, err := os.ReadDir(h.talkNotesDir())
+// notes returns the files of the sessions whose conversations have not come out for the last time.
+func (k talks) notes() ([]string, error) {
+	entries, err := os.ReadDir(k.notesDir())
 	if err != nil && !state.Gone(err) {
 		return nil, err
 	}
 	var notes []string
 	for _, e := range entries {
 		if strings.HasSuffix(e.Name(), ".json") {
-			notes = append(notes, filepath.Join(h.talkNotesDir(), e.Name()))
+			notes = append(notes, filepath.Join(k.notesDir(), e.Name()))
 		}
 	}
 	return notes, nil
 }
 
-// rounds brings out what a session has said, in case that we are killed. What has to be said about it, is said at the end.
+// rounds brings out what a session has said, in case that we are killed. What has to be said about
+// it, is said at the end.
 func (c *conversations) rounds(ctx context.Context) {
 	tick := time.NewTicker(carryEvery)
 	defer tick.Stop()
@@ -203,14 +218,14 @@ func (c *conversations) rounds(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			_, _ = c.host.carryOut(ctx, c.carrier)
+			_, _ = c.talks.carryOut(ctx, c.carrier)
 		}
 	}
 }
 
 // carryOut brings a project's conversations to the host, one claude-vm at a time.
-func (h Host) carryOut(ctx context.Context, c conversation.Carrier) (conversation.Changes, error) {
-	lock, err := h.State().Lock(ctx, carryLock+noteName(c.Known), state.Exclusive)
+func (k talks) carryOut(ctx context.Context, c conversation.Carrier) (conversation.Changes, error) {
+	lock, err := k.state.Lock(ctx, carryLock+noteName(c.Known), state.Exclusive)
 	if err != nil {
 		return conversation.Changes{}, err
 	}
@@ -226,7 +241,7 @@ func (c *conversations) After(ctx context.Context, _ session.Outcome) {
 	c.stop()
 	ctx, cancel := context.WithTimeout(ctx, carryTime)
 	defer cancel()
-	if c.host.lastOut(ctx, c.carrier, c.note, "this session") {
+	if c.talks.lastOut(ctx, c.carrier, c.note, "this session") {
 		c.owner.Remove()
 	} else {
 		c.owner.Unlock()
@@ -234,8 +249,8 @@ func (c *conversations) After(ctx context.Context, _ session.Outcome) {
 }
 
 // lastOut brings out what a session has left, and says whether that needs no other try.
-func (h Host) lastOut(ctx context.Context, c conversation.Carrier, note, who string) bool {
-	changes, err := h.carryOut(ctx, c)
+func (k talks) lastOut(ctx context.Context, c conversation.Carrier, note, who string) bool {
+	changes, err := k.carryOut(ctx, c)
 	if len(changes.Memory) > 0 {
 		most := min(len(changes.Memory), report.MaxFiles)
 		text := report.Lines{who + " changed what Claude remembers of this project, on this computer too:"}
@@ -243,29 +258,30 @@ func (h Host) lastOut(ctx context.Context, c conversation.Carrier, note, who str
 		if more := len(changes.Memory) - most; more > 0 {
 			text = append(text, fmt.Sprintf("and %d more", more))
 		}
-		h.UI.Warn("%v", text)
+		k.ui.Warn("%v", text)
 	}
 	if len(changes.Strangers) > 0 {
-		h.UI.Warn("what Claude remembers of %s stays with its sessions: on this computer Claude has it in one folder with that of %s",
+		k.ui.Warn("what Claude remembers of %s stays with its sessions: on this computer Claude has it in one "+
+			"folder with that of %s",
 			ui.Sanitize(c.Main), ui.Sanitize(strings.Join(changes.Strangers, ", ")))
 	}
 	if err == nil {
 		err = os.Remove(note)
 	}
 	if err != nil {
-		h.UI.Warn("bringing Claude's conversations to ~/.claude (the next claude-vm command tries again): %v", err)
+		k.ui.Warn("bringing Claude's conversations to ~/.claude (the next claude-vm command tries again): %v", err)
 	}
 	return err == nil
 }
 
-// recoverConversations brings out what sessions have left whose claude-vm was killed. Their VMs are gone by now.
-func (h Host) recoverConversations(ctx context.Context) {
-	notes, err := h.talkNotes()
+// recover brings out what sessions have left whose claude-vm was killed. Their VMs are gone by now.
+func (k talks) recover(ctx context.Context) {
+	notes, err := k.notes()
 	if err != nil {
-		h.UI.Warn("looking for Claude's conversations of killed sessions: %v", err)
+		k.ui.Warn("looking for Claude's conversations of killed sessions: %v", err)
 	}
 	for _, note := range notes {
-		lock, err := h.State().TryLock(talkLock+noteName(note), state.Exclusive)
+		lock, err := k.state.TryLock(talkLock+noteName(note), state.Exclusive)
 		if err != nil {
 			continue // it lives
 		}
@@ -274,26 +290,27 @@ func (h Host) recoverConversations(ctx context.Context) {
 		switch {
 		case state.Gone(err): // it has ended meanwhile
 		case err != nil:
-			h.UI.Warn("Claude's conversations of a killed session do not come out: %v", errors.Join(err, os.Remove(note)))
+			k.ui.Warn("Claude's conversations of a killed session do not come out: %v",
+				errors.Join(err, os.Remove(note)))
 		default:
 			within, cancel := context.WithTimeout(ctx, carryTime)
-			h.lastOut(within, c, note, "a session whose claude-vm was killed")
+			k.lastOut(within, c, note, "a session whose claude-vm was killed")
 			cancel()
 		}
 		lock.Remove()
 	}
-	h.forgetTalks()
+	k.forget()
 }
 
-// forgetTalks removes the locks of those who were killed before they had a note, or after it.
-func (h Host) forgetTalks() {
-	locks, _ := h.State().Locks()
+// forget removes the locks of those who were killed before they had a note, or after it.
+func (k talks) forget() {
+	locks, _ := k.state.Locks()
 	for _, name := range locks {
 		session, ok := strings.CutPrefix(name, talkLock)
-		if _, err := os.Lstat(filepath.Join(h.talkNotesDir(), session+".json")); !ok || !state.Gone(err) {
+		if _, err := os.Lstat(filepath.Join(k.notesDir(), session+".json")); !ok || !state.Gone(err) {
 			continue
 		}
-		if lock, err := h.State().TryLock(name, state.Exclusive); err == nil {
+		if lock, err := k.state.TryLock(name, state.Exclusive); err == nil {
 			lock.Remove()
 		}
 	}

@@ -9,7 +9,8 @@ var (
 	ErrNoSpace = errors.New("too little disk space")
 	// ErrNoSSH means that there is no ssh.
 	ErrNoSSH = errors.New("there is no ssh on PATH: OpenSSH's client is not installed")
-	// ErrStateExposed means that a guest could write to the state folder, and agree to anything itself.
+	// ErrStateExposed means that a guest could write to the state folder, and agree to anything
+	// itself.
 	ErrStateExposed = errors.New("the state folder lies in the project, where a VM could change it")
 )
 

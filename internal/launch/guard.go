@@ -14,7 +14,8 @@ import (
 	"github.com/themouette/claude-vm/internal/session"
 )
 
-// guardTime is how long putting a repository right may wait for another claude-vm, whatever has ended the session.
+// guardTime is how long putting a repository right may wait for another claude-vm, whatever has
+// ended the session.
 const guardTime = time.Minute
 
 // Guards returns what is known of the git data that sessions may change.
@@ -35,8 +36,9 @@ func guardSite(p *project.Project, mounts []mount.Mount) guard.Site {
 	return site
 }
 
-// gitSettings asks git for the configuration that holds in the project, and returns who waits for the answer. It is asked for
-// once, and as early as possible: beside what else comes before a session it takes no time.
+// gitSettings asks git for the configuration that holds in the project, and returns who waits for
+// the answer. It is asked for once, and as early as possible: beside what else comes before a
+// session it takes no time.
 func (w *Work) gitSettings(ctx context.Context) func() []git.UserSetting {
 	if w.settings != nil {
 		return w.settings
@@ -120,7 +122,8 @@ func (h Host) recoverGuard(ctx context.Context) {
 	}
 }
 
-// tellGuard tells what sessions did to repositories: this one, or those that ended before without anybody being told.
+// tellGuard tells what sessions did to repositories: this one, or those that ended before without
+// anybody being told.
 func (h Host) tellGuard(reports []guard.Report, killed bool) {
 	for _, r := range reports {
 		for _, text := range report.Warnings(r, killed) {

@@ -18,7 +18,8 @@ import (
 	"github.com/themouette/claude-vm/internal/ui"
 )
 
-// claudeHome is what Claude finds in its home: its first answers, and what the user shares of their own.
+// claudeHome is what Claude finds in its home: its first answers, and what the user shares of their
+// own.
 type claudeHome struct {
 	session.Nop
 	work   *Work
@@ -39,7 +40,8 @@ func (c *claudeHome) Ready(ctx context.Context, g session.Guest) error {
 	return send(ctx, g.Exec, c.shared)
 }
 
-// shared returns what the user gives of their own ~/.claude, and says what of it stays here, unless that has been said.
+// shared returns what the user gives of their own ~/.claude, and says what of it stays here, unless
+// that has been said.
 func (h Host) shared(cfg *config.Config) (*claude.Shared, error) {
 	var parts []string
 	for _, item := range cfg.Claude.Share {

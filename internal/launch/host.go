@@ -25,7 +25,8 @@ import (
 	"github.com/themouette/claude-vm/internal/wall"
 )
 
-// Host is this computer as sessions are started on it: what comes from outside, and how the user is spoken to.
+// Host is this computer as sessions are started on it: what comes from outside, and how the user is
+// spoken to.
 type Host struct {
 	Env   []string
 	Dir   string // the working directory; empty if it is gone
@@ -40,7 +41,8 @@ type Host struct {
 	HTTP *http.Client
 
 	Version string // of this program
-	// Newest returns the newest release of this program if it is newer than this one, else nothing. nil: nobody looks.
+	// Newest returns the newest release of this program if it is newer than this one, else nothing.
+	// nil: nobody looks.
 	Newest func(context.Context) (string, error)
 }
 
@@ -107,8 +109,8 @@ func (h Host) Store(ctx context.Context) (instance.Store, error) {
 	return instance.Store{Lima: client, State: h.State()}, nil
 }
 
-// checkLima makes sure that limactl is new enough. To ask it takes as long as all else that we do before a session, so that
-// one that was good is not asked again until its file has changed.
+// checkLima makes sure that limactl is new enough. To ask it takes as long as all else that we do
+// before a session, so that one that was good is not asked again until its file has changed.
 func (h Host) checkLima(ctx context.Context, client *lima.Client) error {
 	type seen struct {
 		Limactl string    `json:"path"`
@@ -140,8 +142,8 @@ func (h Host) CheckSSH() error {
 	return nil
 }
 
-// machines returns the instances, ready to start one: QEMU and ssh are there, the accelerator is chosen, and what earlier runs left
-// behind is removed. Their guests reach what the rules say.
+// machines returns the instances, ready to start one: QEMU and ssh are there, the accelerator is
+// chosen, and what earlier runs left behind is removed. Their guests reach what the rules say.
 func (h Host) machines(ctx context.Context, cfg *config.Config, reach []string) (instance.Store, error) {
 	store, err := h.Store(ctx)
 	if err != nil {
@@ -150,16 +152,15 @@ func (h Host) machines(ctx context.Context, cfg *config.Config, reach []string) 
 	if err := cmp.Or(store.Lima.CheckQEMU(), h.CheckSSH()); err != nil {
 		return store, err
 	}
-	store.Lima.Accel = lima.Accel(cfg.VM.Accel)
+	accel := lima.Accel(cfg.VM.Accel)
 	if cfg.VM.Accel == "auto" {
-		accel, reason := h.accel(ctx, store.Lima)
-		if reason != "" {
+		var reason string
+		if accel, reason = h.accel(ctx, store.Lima); reason != "" {
 			h.UI.Warn("%s: using software emulation, which is slow", reason)
 		}
-		store.Lima.Accel = accel
 	}
-	store.Lima.Wall.Rules = reach
-	if !slices.Contains(store.Lima.Wall.Rules, wall.Everything) {
+	store.Lima = store.Lima.With(accel, reach)
+	if !slices.Contains(reach, wall.Everything) {
 		h.sayProxies(cfg)
 	}
 	h.Sweep(ctx, store)
@@ -175,7 +176,7 @@ func (h Host) Sweep(ctx context.Context, store instance.Store) {
 	if err != nil {
 		h.UI.Warn("removing left-over VMs: %v", err)
 	} else {
-		h.recoverConversations(ctx)
+		h.talks().recover(ctx)
 	}
 	h.State().Tidy()
 	h.recoverGuard(ctx)
@@ -191,8 +192,8 @@ type probed struct {
 	Reason string     `json:"reason,omitempty"`
 }
 
-// accel returns the accelerator that works on this host. Finding out takes a tenth of a second, so that the answer is kept
-// until the host is booted again.
+// accel returns the accelerator that works on this host. Finding out takes a tenth of a second, so
+// that the answer is kept until the host is booted again.
 func (h Host) accel(ctx context.Context, client *lima.Client) (lima.Accel, string) {
 	boot, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	path := h.note("accel.json")
@@ -212,7 +213,8 @@ func (h Host) accel(ctx context.Context, client *lima.Client) (lima.Accel, strin
 func (h Host) NeedSpace(gb int64) error {
 	free, err := host.FreeSpace(string(h.State()))
 	if err == nil && free < gb*1_000_000_000 {
-		return fmt.Errorf("%w in %s: %d GB are needed, and %.1f GB are free", ErrNoSpace, h.State(), gb, float64(free)/1e9)
+		return fmt.Errorf("%w in %s: %d GB are needed, and %.1f GB are free", ErrNoSpace, h.State(), gb,
+			float64(free)/1e9)
 	}
 	return nil
 }

@@ -22,8 +22,8 @@ import (
 	"github.com/themouette/claude-vm/internal/ui"
 )
 
-// Where git in the guest reads what is the user's. It reads gitConfig before ~/.gitconfig, so that what a template has there
-// stays and counts.
+// Where git in the guest reads what is the user's. It reads gitConfig before ~/.gitconfig, so that
+// what a template has there stays and counts.
 const (
 	gitConfig     = ".config/git/config"
 	gitIgnore     = ".config/git/ignore"
@@ -31,9 +31,9 @@ const (
 	gitTemplate   = ".config/git/commit-template"
 )
 
-// gitHome has git in the guest do what git does here: commits carry the user's name, what the user ignores is ignored, and
-// what decides how a command works is set. What cannot be brought is named. It also keeps git from tidying up what it has of
-// working trees that the guest does not see.
+// gitHome has git in the guest do what git does here: commits carry the user's name, what the user
+// ignores is ignored, and what decides how a command works is set. What cannot be brought is named.
+// It also keeps git from tidying up what it has of working trees that the guest does not see.
 type gitHome struct {
 	session.Nop
 	work *Work
@@ -46,7 +46,8 @@ func (g gitHome) Before(ctx context.Context, spec *session.Spec) error {
 	id := git.Identify(all)
 	settings := append(git.Portable(all), []git.Setting{
 		{Key: "user.name", Value: id.Name}, {Key: "user.email", Value: id.Email},
-		{Key: "gc.worktreePruneExpire", Value: "never"}, // it does not see the working trees that are added while it runs
+		// It does not see the working trees that are added while it runs.
+		{Key: "gc.worktreePruneExpire", Value: "never"},
 	}...)
 	if w.Config.Tools.Git.Enabled || w.Config.Tools.GPG.Enabled {
 		settings = append(settings, w.Host.signing(id, w.Config, w.Request.ForwardAgent)...)
@@ -66,9 +67,9 @@ func (g gitHome) Before(ctx context.Context, spec *session.Spec) error {
 // maxGitFile is the largest file of the user's that git in the guest gets, in bytes.
 const maxGitFile = 1 << 20
 
-// gitFiles returns the files that the user's configuration names and that decide what a commit contains, and whether one of
-// them is a template for messages. Those that the repository's own configuration names are not looked at: whoever worked in
-// a VM may have written it.
+// gitFiles returns the files that the user's configuration names and that decide what a commit
+// contains, and whether one of them is a template for messages. Those that the repository's own
+// configuration names are not looked at: whoever worked in a VM may have written it.
 func (h Host) gitFiles(all []git.UserSetting) (files []guest.File, template bool) {
 	user := git.OfUser(all)
 	base := cmp.Or(proc.Getenv(h.Env, "XDG_CONFIG_HOME"), filepath.Join(h.Home, ".config"))
@@ -109,8 +110,8 @@ func (h Host) gitFiles(all []git.UserSetting) (files []guest.File, template bool
 	return files, template
 }
 
-// override returns the environment with what takes the place of settings of the repository that would make commands fail
-// where the user's programs are not.
+// override returns the environment with what takes the place of settings of the repository that
+// would make commands fail where the user's programs are not.
 func (g gitHome) override(env []string, all []git.UserSetting, id git.Identity) []string {
 	w := g.work
 	own := git.OfRepository(all)
@@ -125,7 +126,8 @@ func (g gitHome) override(env []string, all []git.UserSetting, id git.Identity) 
 	}
 	for _, what := range []string{"commit.gpgsign", "tag.gpgsign"} {
 		if value, ok := git.Last(own, what); ok && git.IsTrue(value) && !signs {
-			w.Host.UI.Warn("commits in the VM will not be signed, though the repository's own configuration says %s: the VM has no agent for that", what)
+			w.Host.UI.Warn("commits in the VM will not be signed, though the repository's own configuration says %s: "+
+				"the VM has no agent for that", what)
 			settings = append(settings, git.Setting{Key: what, Value: "false"})
 		}
 	}
@@ -137,7 +139,8 @@ func (g gitHome) override(env []string, all []git.UserSetting, id git.Identity) 
 	}
 	first, _ := strconv.Atoi(proc.Getenv(env, "GIT_CONFIG_COUNT")) // the user may have some
 	for i, s := range settings {
-		env = append(env, fmt.Sprintf("GIT_CONFIG_KEY_%d=%s", first+i, s.Key), fmt.Sprintf("GIT_CONFIG_VALUE_%d=%s", first+i, s.Value))
+		n := strconv.Itoa(first + i)
+		env = append(env, "GIT_CONFIG_KEY_"+n+"="+s.Key, "GIT_CONFIG_VALUE_"+n+"="+s.Value)
 	}
 	return append(env, fmt.Sprintf("GIT_CONFIG_COUNT=%d", first+len(settings)))
 }
@@ -146,10 +149,13 @@ func (g gitHome) override(env []string, all []git.UserSetting, id git.Identity) 
 func (w *Work) sayMissing(ctx context.Context, all []git.UserSetting) {
 	warn := w.Host.UI.Warn
 	for _, name := range git.UnknownExtensions(all) {
-		warn("git in the VM is older than this repository's extension %s, and refuses to work with it", ui.Sanitize(name))
+		warn("git in the VM is older than this repository's extension %s, and refuses to work with it",
+			ui.Sanitize(name))
 	}
-	if path, ok := git.Last(git.OfRepository(all), "core.excludesfile"); ok && filepath.IsAbs(path) && !trust.InProject(w.Project.Root, path) {
-		warn("git in the VM does not ignore what %s says, which the repository's own configuration names", ui.Sanitize(path))
+	ignore, _ := git.Last(git.OfRepository(all), "core.excludesfile")
+	if filepath.IsAbs(ignore) && !trust.InProject(w.Project.Root, ignore) {
+		warn("git in the VM does not ignore what %s says, which the repository's own configuration names",
+			ui.Sanitize(ignore))
 	}
 	names := git.Filters(all)
 	files, err := w.Host.Git().Filtered(ctx, w.Project.Root, names)
@@ -165,8 +171,8 @@ func (w *Work) sayMissing(ctx context.Context, all []git.UserSetting) {
 		ui.Sanitize(strings.Join(names, ", ")), ui.Sanitize(strings.Join(shown, ", ")), more)
 }
 
-// signing returns the settings by which the guest signs as the host does. It is not told to sign what it cannot: every
-// commit would fail.
+// signing returns the settings by which the guest signs as the host does. It is not told to sign
+// what it cannot: every commit would fail.
 func (h Host) signing(id git.Identity, cfg *config.Config, sshAgent bool) []git.Setting {
 	settings := []git.Setting{{Key: "gpg.format", Value: id.Format}}
 	var obstacle string
@@ -198,7 +204,8 @@ func (h Host) signing(id git.Identity, cfg *config.Config, sshAgent bool) []git.
 	return settings
 }
 
-// sshKey returns a signing key as git takes it without a file: the public key itself. The private one is not looked at.
+// sshKey returns a signing key as git takes it without a file: the public key itself. The private
+// one is not looked at.
 func sshKey(configured, home string) (string, error) {
 	switch {
 	case configured == "":

@@ -1,6 +1,6 @@
-// Package launch is what happens around a session: it makes a plan of a request, the configuration and what the user agreed
-// to, makes sure that there is a template, and runs the session with all that lives beside it. It reads no command line, and
-// speaks to the user through ui alone.
+// Package launch is what happens around a session: it makes a plan of a request, the configuration
+// and what the user agreed to, makes sure that there is a template, and runs the session with all
+// that lives beside it. It reads no command line, and speaks to the user through ui alone.
 package launch
 
 import (
@@ -11,7 +11,8 @@ import (
 	"github.com/themouette/claude-vm/internal/trust"
 )
 
-// sessionGB is what must be free for a session to begin. A guest whose disk cannot grow stands still.
+// sessionGB is what must be free for a session to begin. A guest whose disk cannot grow stands
+// still.
 const sessionGB = 1
 
 // Session is a session that could begin.
@@ -73,20 +74,23 @@ func (s *Session) EnsureTemplate(ctx context.Context) error {
 	return s.Work.ensureTemplate(ctx, s.Store, s.asked)
 }
 
-// RunGuarded runs the session with what keeps the host safe and its VM alive, and nothing that is for a user.
+// RunGuarded runs the session with what keeps the host safe and its VM alive, and nothing that is
+// for a user.
 func (s *Session) RunGuarded(ctx context.Context) (code int, err error) {
 	if err := s.Work.conversations().prepare(); err != nil {
 		return 0, err
 	}
 	runner := session.Runner{Store: s.Store, UI: s.Work.Host.UI}
-	return runner.Run(ctx, s.Plan.Spec, &repoGuard{work: s.Work}, session.Clock{}, &session.DiskWatch{Runner: runner})
+	return runner.Run(ctx, s.Plan.Spec,
+		&repoGuard{work: s.Work}, session.Clock{}, &session.DiskWatch{Runner: runner}, refused{ui: runner.UI},
+	)
 }
 
 // Runner returns what runs the session.
 func (s *Session) Runner() session.Runner { return s.Work.Host.runner(s.Store, s.Work.Config) }
 
-// beside is all that lives beside a session. At its end it is read from the bottom to the top: the terminal comes back first,
-// and git's data is put right last, when nothing else writes to it.
+// beside is all that lives beside a session. At its end it is read from the bottom to the top: the
+// terminal comes back first, and git's data is put right last, when nothing else writes to it.
 func (s *Session) beside(runner session.Runner) []session.Attachment {
 	w := s.Work
 	login := &sharedLogin{work: w, store: s.Store}
@@ -102,6 +106,7 @@ func (s *Session) beside(runner session.Runner) []session.Attachment {
 		&terminal{host: w.Host},
 		session.Clock{},
 		&session.DiskWatch{Runner: runner},
+		refused{ui: w.Host.UI},
 	}
 	if !s.Last {
 		all = append(all, &session.NextVM{Runner: runner})

@@ -23,7 +23,8 @@ import (
 // loginHint is what to do about a Claude that nobody can log in.
 const loginHint = "log in once with claude-vm login, or set CLAUDE_CODE_OAUTH_TOKEN or ANTHROPIC_API_KEY"
 
-// sharedLogin gives a session the login that is kept for all, unless its environment has one, and takes it back.
+// sharedLogin gives a session the login that is kept for all, unless its environment has one, and
+// takes it back.
 type sharedLogin struct {
 	session.Nop
 	work     *Work
@@ -40,8 +41,8 @@ func (l *sharedLogin) held() claude.Login {
 	return l.sync.Held
 }
 
-// Before looks for the login. Of a Claude that nobody can log in it warns; Claude says so itself, too, but only once its VM
-// has booted.
+// Before looks for the login. Of a Claude that nobody can log in it warns; Claude says so itself,
+// too, but only once its VM has booted.
 func (l *sharedLogin) Before(_ context.Context, spec *session.Spec) (err error) {
 	h := l.work.Host
 	if claude.HasLogin(spec.Command.Env) {
@@ -64,7 +65,9 @@ func (l *sharedLogin) Before(_ context.Context, spec *session.Spec) (err error) 
 	}
 	spec.Listen = true
 	if credentials != nil {
-		spec.Files = append(spec.Files, guest.File{Path: claude.CredentialsFile, Mode: "600", Content: string(credentials)})
+		spec.Files = append(spec.Files, guest.File{
+			Path: claude.CredentialsFile, Mode: "600", Content: string(credentials),
+		})
 	}
 	return nil
 }
@@ -140,20 +143,26 @@ func runsClaude(command guest.Session) bool {
 	return (len(args) == 0 || !claude.IsSubcommand(args[0])) && claude.NeedsLogin(args)
 }
 
-// mayLogIn says whether a login could come from where we do not look: a script, or the project's settings for Claude.
+// mayLogIn says whether a login could come from where we do not look: a script, or the project's
+// settings for Claude.
 func mayLogIn(p *project.Project, spec *session.Spec) bool {
-	return len(spec.Command.Scripts) > 0 || slices.ContainsFunc([]string{"settings.json", "settings.local.json"}, func(name string) bool {
+	for _, name := range []string{"settings.json", "settings.local.json"} {
 		text, _ := trust.ReadFile(p.Root, filepath.Join(p.Root, ".claude", name)) // which a session can write
-		return claude.MayLogIn(text)
-	})
+		if claude.MayLogIn(text) {
+			return true
+		}
+	}
+	return len(spec.Command.Scripts) > 0
 }
 
-// sayLeft names the variables of Claude's provider that lead to files of this computer: a session does not have these.
+// sayLeft names the variables of Claude's provider that lead to files of this computer: a session
+// does not have these.
 func (h Host) sayLeft(env []string) {
 	_, files := claude.Provider(h.Env)
 	files = slices.DeleteFunc(files, func(name string) bool { return proc.Getenv(env, name) != "" })
 	if len(files) > 0 {
-		h.UI.Warn("a session does not have the files that %s leads to, and Claude may find no login there", strings.Join(files, ", "))
+		h.UI.Warn("a session does not have the files that %s leads to, and Claude may find no login there",
+			strings.Join(files, ", "))
 		h.UI.Hint("give it the credentials as variables, or share the files with --mount and name them with --env")
 	}
 }

@@ -21,8 +21,9 @@ var (
 	ErrNoScreen = errors.New("logging in needs a terminal")
 )
 
-// Login opens a session for Claude's own login, and returns the login that is kept. The session sees nothing of the project,
-// and no project has had a hand in its VM. A code other than 0 is that of Claude, which has said why.
+// Login opens a session for Claude's own login, and returns the login that is kept. The session
+// sees nothing of the project, and no project has had a hand in its VM. A code other than 0 is that
+// of Claude, which has said why.
 func (h Host) Login(ctx context.Context, req Request, args []string) (kept claude.Login, code int, err error) {
 	if !h.interactive() {
 		return kept, 0, ErrNoScreen
@@ -55,7 +56,9 @@ func (h Host) Login(ctx context.Context, req Request, args []string) (kept claud
 	}
 	made := &madeLogin{sync: &login.Sync{Store: h.Logins(), Deliberate: true}}
 	runner := session.Runner{Store: store, UI: h.UI}
-	code, err = runner.Run(ctx, spec, made, &terminal{host: h}, session.Clock{}, &session.DiskWatch{Runner: runner})
+	code, err = runner.Run(ctx, spec,
+		made, &terminal{host: h}, session.Clock{}, &session.DiskWatch{Runner: runner}, refused{ui: h.UI},
+	)
 	_, lost := made.sync.News()
 	switch {
 	case err != nil || lost != nil:
@@ -83,7 +86,8 @@ func (m *madeLogin) Leaving(ctx context.Context, g session.Guest) {
 	m.sync.Leave(ctx, login.Ask(g.Ask))
 }
 
-// loginSpec says what a session for a login is: a command on the user's terminal, and nothing shared.
+// loginSpec says what a session for a login is: a command on the user's terminal, and nothing
+// shared.
 func (w *Work) loginSpec(command []string) (spec session.Spec, named []string, err error) {
 	env, named, err := w.env()
 	if err != nil {
@@ -127,9 +131,10 @@ func (w *Work) bareLayer(ctx context.Context, store instance.Store) (string, err
 			return "", ErrNotKept
 		}
 	}
-	found, err = h.build(ctx, store, cfg, BuildGB, func(b *template.Builder, release claude.Release) (instance.Entry, error) {
-		spec.Claude = release
-		return b.BuildBase(ctx, spec)
-	})
+	found, err = h.build(ctx, store, cfg, BuildGB,
+		func(b *template.Builder, release claude.Release) (instance.Entry, error) {
+			spec.Claude = release
+			return b.BuildBase(ctx, spec)
+		})
 	return found.Name, err
 }

@@ -13,7 +13,8 @@ import (
 	"github.com/themouette/claude-vm/internal/wall"
 )
 
-// proxies returns the variables with which the guest's programs find their way out. They may hold a password.
+// proxies returns the variables with which the guest's programs find their way out. They may hold a
+// password.
 func (h Host) proxies(cfg *config.Config) []string {
 	if cfg.VM.Proxy == "none" {
 		return nil
@@ -36,14 +37,15 @@ func (h Host) sayProxies(cfg *config.Config) {
 	_ = state.WriteJSON(file, ways)
 }
 
-// registries returns the lines of an .npmrc by which npm in the guest knows the registries that the host's uses, none if the
-// user has not set up any.
+// registries returns the lines of an .npmrc by which npm in the guest knows the registries that the
+// host's uses, none if the user has not set up any.
 func (h Host) registries() ([]string, error) {
 	addresses, err := npm.Client{Env: h.Env, Home: h.Home}.Addresses()
 	return network.Registries(addresses), err
 }
 
-// tellNPM returns the step of a preparation that brings registries to the guest, none if there are none.
+// tellNPM returns the step of a preparation that brings registries to the guest, none if there are
+// none.
 func (h Host) tellNPM() (steps []string, err error) {
 	lines, err := h.registries()
 	if len(lines) > 0 {
@@ -52,8 +54,9 @@ func (h Host) tellNPM() (steps []string, err error) {
 	return steps, err
 }
 
-// reach returns the rules for what a guest reaches of this computer and its network: what the user allows, and what it is told
-// to use, be it a proxy, a registry or an address in a variable that the user has named.
+// reach returns the rules for what a guest reaches of this computer and its network: what the user
+// allows, and what it is told to use, be it a proxy, a registry or an address in a variable that
+// the user has named.
 func (h Host) reach(cfg *config.Config, named []string) ([]string, error) {
 	var rules []string
 	for _, item := range cfg.Network.Allow {

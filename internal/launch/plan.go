@@ -14,6 +14,7 @@ import (
 	"github.com/themouette/claude-vm/internal/guest"
 	"github.com/themouette/claude-vm/internal/lima"
 	"github.com/themouette/claude-vm/internal/mount"
+	"github.com/themouette/claude-vm/internal/paths"
 	"github.com/themouette/claude-vm/internal/proc"
 	"github.com/themouette/claude-vm/internal/session"
 	"github.com/themouette/claude-vm/internal/trust"
@@ -25,7 +26,8 @@ type Plan struct {
 	Reach []string
 }
 
-// Plan follows from the request, the configuration and what the user has agreed to. To make one changes nothing.
+// Plan follows from the request, the configuration and what the user has agreed to. To make one
+// changes nothing.
 func (w *Work) Plan(asked *trust.Review, command Command) (p Plan, err error) {
 	run := command(w.Config)
 	shape, err := w.shape(asked)
@@ -56,8 +58,8 @@ func (w *Work) Plan(asked *trust.Review, command Command) (p Plan, err error) {
 		Stdin: w.Host.Stdin, Stdout: w.Host.Stdout, Stderr: w.Host.Stderr,
 	}
 	w.resize(&p.Spec.Shape)
-	// A terminal that stays on our side has nothing to say to a Claude whose answer goes elsewhere: without an end of
-	// input it would wait for one.
+	// A terminal that stays on our side has nothing to say to a Claude whose answer goes elsewhere:
+	// without an end of input it would wait for one.
 	if !p.Spec.TTY && IsTerminal(w.Host.Stdin) && run.Mode == guest.Exec && run.Command[0] == "claude" {
 		p.Spec.Stdin = nil
 	}
@@ -75,14 +77,17 @@ func (w *Work) shape(asked *trust.Review) (session.Shape, error) {
 
 // resize gives a session what it asks for itself; otherwise it is as its template.
 func (w *Work) resize(s *session.Shape) {
-	for field, value := range map[*int]struct {
-		key string
-		v   int
+	for _, size := range []struct {
+		key   string
+		to    *int
+		value int
 	}{
-		&s.DiskGB: {"vm.disk", w.Config.VM.Disk}, &s.MemoryGB: {"vm.memory", w.Config.VM.Memory}, &s.CPUs: {"vm.cpus", w.Config.VM.CPUs},
+		{"vm.disk", &s.DiskGB, w.Config.VM.Disk},
+		{"vm.memory", &s.MemoryGB, w.Config.VM.Memory},
+		{"vm.cpus", &s.CPUs, w.Config.VM.CPUs},
 	} {
-		if w.Config.Origin(value.key).Layer == config.Flag {
-			*field = value.v
+		if w.Config.Origin(size.key).Layer == config.Flag {
+			*size.to = size.value
 		}
 	}
 }
@@ -111,17 +116,19 @@ func label(command guest.Session) string {
 // mountFlagName is who asked for a folder of the command line.
 const mountFlagName = "--mount"
 
-// mounts returns the folders that a session sees: the project, what git needs of it elsewhere, Claude's conversations
-// about it, and what the user asked for.
+// mounts returns the folders that a session sees: the project, what git needs of it elsewhere,
+// Claude's conversations about it, and what the user asked for.
 func (w *Work) mounts(asked *trust.Review) ([]mount.Mount, error) {
 	p := w.Project
 	base := []mount.Mount{{Host: p.Root, Guest: p.Root, Writable: true, Origin: "the project", Role: mount.Project}}
 	for _, dir := range p.GitDirs {
-		base = append(base, mount.Mount{Host: dir, Guest: dir, Writable: true, Origin: "the project's git data", Role: mount.GitData})
+		base = append(base, mount.Mount{
+			Host: dir, Guest: dir, Writable: true, Origin: "the project's git data", Role: mount.GitData,
+		})
 	}
 	if mode := w.conversationMode(); mode != untold {
 		base = append(base, mount.Mount{
-			Host: w.Host.carrier(p, mode).Shared, Guest: lima.GuestHome + "/.claude/projects", Writable: true,
+			Host: w.Host.talks().carrier(p, mode).Shared, Guest: lima.GuestHome + "/.claude/projects", Writable: true,
 			Origin: "Claude's conversations", Role: mount.Conversations,
 		})
 	}
@@ -136,7 +143,8 @@ func (w *Work) mounts(asked *trust.Review) ([]mount.Mount, error) {
 	return mounts, asked.Saw(mounts)
 }
 
-// addedMounts returns the mounts of the configuration files and of the command line, a list for each, the farthest first.
+// addedMounts returns the mounts of the configuration files and of the command line, a list for
+// each, the farthest first.
 func (h Host) addedMounts(configured []config.Mount, flags []string) ([][]mount.Mount, error) {
 	layers := make([][]mount.Mount, config.Flag+1)
 	for _, m := range configured {
@@ -167,14 +175,17 @@ func (h Host) mountFlag(spec string) (mount.Mount, error) {
 	}
 }
 
-// mountSetting is a folder of the command line as a file of configuration would name it, for who reviews all of them.
+// mountSetting is a folder of the command line as a file of configuration would name it, for who
+// reviews all of them.
 func mountSetting(m mount.Mount) config.Setting {
-	return config.Setting{Key: "mounts", Origin: config.Origin{Layer: config.Flag, Name: mountFlagName}, Fields: []config.Setting{
-		{Key: "location", Value: m.Host}, {Key: "writable", Value: fmt.Sprint(m.Writable)},
-	}}
+	return config.Setting{Key: "mounts", Origin: config.Origin{Layer: config.Flag, Name: mountFlagName},
+		Fields: []config.Setting{
+			{Key: "location", Value: m.Host}, {Key: "writable", Value: fmt.Sprint(m.Writable)},
+		}}
 }
 
-// ports returns the ports to publish. One of the command line takes the place of the same host port in a file.
+// ports returns the ports to publish. One of the command line takes the place of the same host port
+// in a file.
 func (w *Work) ports() ([]lima.Port, error) {
 	chosen := map[int]int{}
 	for _, p := range w.Config.Ports {
@@ -192,7 +203,9 @@ func (w *Work) ports() ([]lima.Port, error) {
 			return nil, usage(fmt.Errorf("--publish: %q is not HOST:GUEST with two ports from 1 to 65535", spec))
 		}
 		if before, twice := given[h]; twice && before != g {
-			return nil, usage(fmt.Errorf("--publish: the host port %d cannot be both %d and %d in the VM", h, before, g))
+			return nil, usage(fmt.Errorf(
+				"--publish: the host port %d cannot be both %d and %d in the VM", h, before, g,
+			))
 		}
 		given[h], chosen[int(h)] = g, int(g)
 	}
@@ -208,8 +221,8 @@ func guestPath(mounts []mount.Mount, path string) string {
 	best := path
 	longest := -1
 	for _, m := range mounts {
-		rest, err := filepath.Rel(m.Host, path)
-		if err == nil && filepath.IsLocal(rest) && len(m.Host) > longest {
+		rest, inside := paths.Rel(m.Host, path)
+		if inside && len(m.Host) > longest {
 			longest = len(m.Host)
 			best = filepath.Join(m.Guest, rest)
 		}
@@ -217,15 +230,16 @@ func guestPath(mounts []mount.Mount, path string) string {
 	return best
 }
 
-// passedOn are the variables that a guest gets from the host without being asked, besides those by which Claude finds its
-// service: what kind of terminal and which time zone a person sits at.
+// passedOn are the variables that a guest gets from the host without being asked, besides those by
+// which Claude finds its service: what kind of terminal and which time zone a person sits at.
 var passedOn = []string{
-	"TERM", "COLORTERM", "TERM_PROGRAM", "TERM_PROGRAM_VERSION", "KITTY_WINDOW_ID", "WEZTERM_PANE", "ALACRITTY_WINDOW_ID", "WT_SESSION",
-	"VTE_VERSION", "FORCE_HYPERLINK", "NO_COLOR", "FORCE_COLOR", "LANG", "TZ",
+	"TERM", "COLORTERM", "TERM_PROGRAM", "TERM_PROGRAM_VERSION", "KITTY_WINDOW_ID", "WEZTERM_PANE",
+	"ALACRITTY_WINDOW_ID", "WT_SESSION", "VTE_VERSION", "FORCE_HYPERLINK", "NO_COLOR", "FORCE_COLOR", "LANG", "TZ",
 }
 
-// env returns the variables that the guest's command gets, and those of them that the user has named an address with: a
-// file in the project is written by whoever works there. What was asked for more closely comes later, and so wins.
+// env returns the variables that the guest's command gets, and those of them that the user has
+// named an address with: a file in the project is written by whoever works there. What was asked
+// for more closely comes later, and so wins.
 func (w *Work) env() (env, named []string, err error) {
 	h := w.Host
 	add := func(theirs bool, variables ...string) {

@@ -42,7 +42,8 @@ func Claude(args []string) Command {
 	}
 }
 
-// Shell runs a command, or without one a shell. One word with blanks or shell syntax in it is a line for the shell.
+// Shell runs a command, or without one a shell. One word with blanks or shell syntax in it is a
+// line for the shell.
 func Shell(args []string) Command {
 	return func(*config.Config) guest.Session {
 		switch {

@@ -14,10 +14,12 @@ import (
 	"github.com/themouette/claude-vm/internal/ui"
 )
 
-// readScripts reads what is to run in the VM, in its order: the scripts that are found by their names, those that are
-// there; the ones that the configuration files name; the phases; those of the command line. A script that is named twice
-// runs once.
-func readScripts(reviewed *trust.Review, found []string, asked []config.Item, phases []config.Phase) (scripts []guest.Script, err error) {
+// readScripts reads what is to run in the VM, in its order: the scripts that are found by their
+// names, those that are there; the ones that the configuration files name; the phases; those of the
+// command line. A script that is named twice runs once.
+func readScripts(
+	reviewed *trust.Review, found []string, asked []config.Item, phases []config.Phase,
+) (scripts []guest.Script, err error) {
 	var seen []string
 	add := func(path string, origin config.Origin) error {
 		if slices.Contains(seen, path) {
@@ -81,7 +83,8 @@ func readPhase(reviewed *trust.Review, p config.Phase) (guest.Script, error) {
 	return guest.Script{Name: p.Name, Phase: phase}, nil
 }
 
-// scriptError says who has named a script that cannot be read, if anybody has. Only for a flag is there help.
+// scriptError says who has named a script that cannot be read, if anybody has. Only for a flag is
+// there help.
 func scriptError(path string, origin config.Origin, err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("there is no script %s", ui.Sanitize(path))

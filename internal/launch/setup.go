@@ -23,10 +23,12 @@ import (
 	"github.com/themouette/claude-vm/internal/ui"
 )
 
-// BuildGB is what building a base layer may take on the host's disk while it goes on: image, download, layer.
+// BuildGB is what building a base layer may take on the host's disk while it goes on: image,
+// download, layer.
 const BuildGB = 5
 
-// toolsGB is what building a layer with all tools may take on the host's disk, besides the base layer.
+// toolsGB is what building a layer with all tools may take on the host's disk, besides the base
+// layer.
 const toolsGB = 4
 
 // ensureTemplate builds a missing template if the user wants that.
@@ -62,7 +64,8 @@ func (w *Work) ensureTemplate(ctx context.Context, store instance.Store, asked *
 	return err
 }
 
-// builtFrom makes sure that a template stands on the image that the command line asks for: a session cannot change that.
+// builtFrom makes sure that a template stands on the image that the command line asks for: a
+// session cannot change that.
 func builtFrom(ctx context.Context, store instance.Store, cfg *config.Config, record instance.Record) error {
 	if cfg.Origin("vm.image").Layer != config.Flag {
 		return nil
@@ -77,13 +80,16 @@ func builtFrom(ctx context.Context, store instance.Store, cfg *config.Config, re
 	}
 }
 
-// templateSpec says what a template is to be made of, Claude Code and what depends on the host aside.
+// templateSpec says what a template is to be made of, Claude Code and what depends on the host
+// aside.
 func (w *Work) templateSpec(asked *trust.Review, mounts [][]mount.Mount) (spec template.Spec, err error) {
 	cfg := w.Config
 	foreign := func(origin config.Origin) bool { return origin.Layer == config.Project }
 	spec = template.Spec{
-		Foreign: foreign(cfg.Origin("vm.image")) || slices.ContainsFunc(cfg.Packages.System, func(i config.Item) bool { return foreign(i.Origin) }),
-		Project: w.Project, Image: cfg.VM.Image, DiskGB: cfg.VM.Disk, MemoryGB: cfg.VM.Memory, CPUs: cfg.VM.CPUs, MountType: cfg.VM.MountType,
+		Foreign: foreign(cfg.Origin("vm.image")) ||
+			slices.ContainsFunc(cfg.Packages.System, func(i config.Item) bool { return foreign(i.Origin) }),
+		Project: w.Project, Image: cfg.VM.Image, MountType: cfg.VM.MountType,
+		DiskGB: cfg.VM.Disk, MemoryGB: cfg.VM.Memory, CPUs: cfg.VM.CPUs,
 	}
 	for _, item := range cfg.Packages.System {
 		spec.Packages = append(spec.Packages, item.Value)
@@ -172,13 +178,15 @@ func (w *Work) setup(ctx context.Context, store instance.Store, spec template.Sp
 		}
 		defer guarded.end(ctx)
 	}
-	return w.Host.build(ctx, store, w.Config, space, func(b *template.Builder, release claude.Release) (instance.Entry, error) {
-		spec.Claude, b.Watch = release, guarded.Named
-		return b.Build(ctx, spec)
-	})
+	return w.Host.build(ctx, store, w.Config, space,
+		func(b *template.Builder, release claude.Release) (instance.Entry, error) {
+			spec.Claude, b.Watch = release, guarded.Named
+			return b.Build(ctx, spec)
+		})
 }
 
-// build has a template made with the release of Claude Code that the configuration asks for. Some GB have to be free.
+// build has a template made with the release of Claude Code that the configuration asks for. Some
+// GB have to be free.
 func (h Host) build(
 	ctx context.Context, store instance.Store, cfg *config.Config, space int64,
 	build func(*template.Builder, claude.Release) (instance.Entry, error),
@@ -201,7 +209,11 @@ func (h Host) build(
 	}
 	log := h.UI.Verbose()
 	defer log.Close()
-	entry, err = build(&template.Builder{Store: store, UI: h.UI, Log: log, Env: h.proxies(cfg), Steps: steps, Shop: h.shop()}, release)
+	builder := &template.Builder{
+		Store: store, UI: h.UI, Log: log, Env: h.proxies(cfg), Steps: steps, Shop: h.shop(),
+		Refused: func(places []string) { tellRefused(h.UI, places) },
+	}
+	entry, err = build(builder, release)
 	if err != nil {
 		return entry, err
 	}
@@ -212,7 +224,8 @@ func (h Host) build(
 	return entry, nil
 }
 
-// UpdateClaude puts the release of Claude Code that the configuration asks for into the project's template.
+// UpdateClaude puts the release of Claude Code that the configuration asks for into the project's
+// template.
 func (w *Work) UpdateClaude(ctx context.Context) (instance.Entry, error) {
 	if _, err := w.Agreed(ctx); err != nil {
 		return instance.Entry{}, err
@@ -227,16 +240,18 @@ func (w *Work) UpdateClaude(ctx context.Context) (instance.Entry, error) {
 		return instance.Entry{}, err
 	}
 	lock.Unlock()
-	return w.Host.build(ctx, store, w.Config, sessionGB, func(b *template.Builder, release claude.Release) (instance.Entry, error) {
-		if release.Version == record.Claude {
-			return instance.Entry{Name: name, Record: record}, nil
-		}
-		return b.Refresh(ctx, name, release)
-	})
+	return w.Host.build(ctx, store, w.Config, sessionGB,
+		func(b *template.Builder, release claude.Release) (instance.Entry, error) {
+			if release.Version == record.Claude {
+				return instance.Entry{Name: name, Record: record}, nil
+			}
+			return b.Refresh(ctx, name, release)
+		})
 }
 
-// sayOldClaude says that a template has another release of Claude Code than the one that is wanted, as far as that can be
-// told without asking the network: a version that the configuration names, or a newer one that another setup has fetched.
+// sayOldClaude says that a template has another release of Claude Code than the one that is wanted,
+// as far as that can be told without asking the network: a version that the configuration names, or
+// a newer one that another setup has fetched.
 func (h Host) sayOldClaude(cfg *config.Config, record instance.Record) {
 	wanted := cfg.Claude.Version
 	if !semver.IsValid("v" + wanted) {

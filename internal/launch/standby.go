@@ -38,12 +38,13 @@ func (h Host) Keep(ctx context.Context) error {
 // runner runs the sessions that a configuration describes.
 func (h Host) runner(store instance.Store, cfg *config.Config) session.Runner {
 	return session.Runner{Store: store, UI: h.UI, Standby: session.Standby{
-		Count: standbyCount(cfg, store.Lima.Accel), TTL: cfg.Standby.TTL, MemoryGB: cfg.Standby.MemoryGB, Spawn: h.spawnKeeper,
+		Count: standbyCount(cfg, store.Lima.Accel), TTL: cfg.Standby.TTL,
+		MemoryGB: cfg.Standby.MemoryGB, Spawn: h.spawnKeeper,
 	}}
 }
 
-// standbyCount is how many spares to keep. Where software does the processor's work a boot is half a minute of a whole
-// processor: a small host has none to spare, unless its user says so.
+// standbyCount is how many spares to keep. Where software does the processor's work a boot is half
+// a minute of a whole processor: a small host has none to spare, unless its user says so.
 func standbyCount(cfg *config.Config, accel lima.Accel) int {
 	if accel == lima.TCG && runtime.NumCPU() < 4 && !cfg.IsSet("standby.count") {
 		return 0
@@ -51,32 +52,38 @@ func standbyCount(cfg *config.Config, accel lima.Accel) int {
 	return cfg.Standby.Count
 }
 
-// prepareFirst has a spare made for the first session of a new template, if that has no flags of its own. That none could be
-// made is no failure of the setup.
+// prepareFirst has a spare made for the first session of a new template, if that has no flags of
+// its own. That none could be made is no failure of the setup.
 func (w *Work) prepareFirst(store instance.Store, asked *trust.Review, made instance.Entry) {
-	runner := w.Host.runner(store, w.Config)
 	switch {
-	case runner.Standby.Count == 0:
+	case standbyCount(w.Config, store.Lima.Accel) == 0:
 		return
 	case !made.Unattended:
-		w.Host.UI.Info("each session will boot a VM: none waits for it where setup scripts or the project's own files chose what is in the template")
+		w.Host.UI.Info("each session will boot a VM: none waits for it where setup scripts or the project's own " +
+			"files chose what is in the template")
 		return
 	}
-	plain := &Work{Host: w.Host, Project: w.Project, Config: w.Config}
-	err := plain.conversations().prepare()
-	var shape session.Shape
-	if err == nil {
-		shape, err = plain.shape(asked)
-	}
-	if err == nil {
-		store.Lima.Wall.Rules, err = plain.sessionReach()
-	}
-	if err == nil {
-		err = runner.PrepareNext(shape)
-	}
-	if err != nil {
+	if err := (&Work{Host: w.Host, Project: w.Project, Config: w.Config}).prepareSession(store, asked); err != nil {
 		w.Host.UI.Warn("preparing the first session: %v", err)
 	}
+}
+
+// prepareSession has a spare made for a session.
+func (w *Work) prepareSession(store instance.Store, asked *trust.Review) error {
+	if err := w.conversations().prepare(); err != nil {
+		return err
+	}
+	shape, err := w.shape(asked)
+	if err != nil {
+		return err
+	}
+	reach, err := w.sessionReach()
+	if err != nil {
+		return err
+	}
+	store.Lima = store.Lima.With(store.Lima.Accel, reach)
+	runner := w.Host.runner(store, w.Config)
+	return runner.PrepareNext(shape)
 }
 
 // DiscardSpares ends the spares of templates that change or go.
@@ -90,8 +97,8 @@ func (h Host) DiscardSpares(ctx context.Context, store instance.Store, of func(t
 // maxKeeperLog is the size in bytes beyond which the keepers' log begins anew.
 const maxKeeperLog = 1 << 20
 
-// spawnKeeper starts a keeper. It holds nothing of ours: neither the terminal, nor the pipes that we write to, nor the
-// folder that we are in; and what is secret among our variables is not for it.
+// spawnKeeper starts a keeper. It holds nothing of ours: neither the terminal, nor the pipes that
+// we write to, nor the folder that we are in; and what is secret among our variables is not for it.
 func (h Host) spawnKeeper(order []byte) error {
 	self, err := os.Executable()
 	if err != nil {

@@ -28,8 +28,9 @@ func Width(f *os.File) int {
 // regainTime is how long a terminal may take to answer.
 const regainTime = 150 * time.Millisecond
 
-// KeepTerminal returns a function that gives the terminal the settings back that it has now, for the case that a program
-// that had it was killed. Nothing that the terminal still answers to that program is left for whoever reads there next.
+// KeepTerminal returns a function that gives the terminal the settings back that it has now, for
+// the case that a program that had it was killed. Nothing that the terminal still answers to that
+// program is left for whoever reads there next.
 func (h Host) KeepTerminal() func() {
 	state, err := term.GetState(int(h.Stdin.Fd()))
 	if err != nil {
@@ -60,7 +61,8 @@ func (h Host) regain() {
 
 // plainTerminals are those that the guest has a description of, as every Debian has.
 var plainTerminals = []string{
-	"", "dumb", "linux", "vt100", "vt220", "xterm", "xterm-256color", "screen", "screen-256color", "tmux", "tmux-256color",
+	"", "dumb", "linux", "vt100", "vt220", "xterm", "xterm-256color", "screen", "screen-256color", "tmux",
+	"tmux-256color",
 }
 
 // terminal has the guest know the terminal, and gives it back as it was.

@@ -19,8 +19,8 @@ type releaseNews struct {
 
 const day = 24 * time.Hour
 
-// updates says, once a day, that there is a newer version, and looks for one while a session's command runs. It never keeps
-// anybody waiting.
+// updates says, once a day, that there is a newer version, and looks for one while a session's
+// command runs. It never keeps anybody waiting.
 type updates struct {
 	session.Nop
 	host   Host

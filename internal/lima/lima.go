@@ -69,7 +69,7 @@ var (
 	ErrHome = errors.New("the path of the state folder cannot be used")
 )
 
-// Client drives one limactl with one LIMA_HOME.
+// Client drives one limactl with one LIMA_HOME. It is not changed once it is made: With returns another one.
 type Client struct {
 	Home    string    // LIMA_HOME: the folder of the instances, ours alone
 	Env     []string  // the environment that we were started with
@@ -79,6 +79,13 @@ type Client struct {
 	Wall    Wall      // what keeps the guests from the host's network
 
 	FreeSpace func(folder string) (int64, error) // nil: host.FreeSpace
+}
+
+// With returns a client for instances that run on an accelerator and reach what the rules say.
+func (c *Client) With(accel Accel, reach []string) *Client {
+	with := *c
+	with.Accel, with.Wall.Rules = accel, reach
+	return &with
 }
 
 // Find looks for limactl and checks its version and whether instances fit below home.

@@ -1,5 +1,6 @@
-// Package login decides which login of Claude sessions are given. The store keeps one login for all of them and says which of
-// two logins wins; a Sync carries it between the store and one VM. It reaches the VM through functions, and knows no session.
+// Package login decides which login of Claude sessions are given. The store keeps one login for all
+// of them and says which of two logins wins; a Sync carries it between the store and one VM. It
+// reaches the VM through functions, and knows no session.
 package login
 
 import (
@@ -13,7 +14,8 @@ import (
 	"github.com/themouette/claude-vm/internal/state"
 )
 
-// Store is where the one login lies that all sessions are given: a file of ours that nobody else may read.
+// Store is where the one login lies that all sessions are given: a file of ours that nobody else
+// may read.
 type Store struct{ Dir state.Dir }
 
 // Kept is the store's content.
@@ -65,8 +67,9 @@ const (
 	Ended             // it is over, and the next session is not given it any more
 )
 
-// Offer keeps the login that a session was found to have if it is the newest: two sessions at once, which were given the
-// same one, must not undo each other's renewal. With deliberate it is what the user wants in any case.
+// Offer keeps the login that a session was found to have if it is the newest: two sessions at once,
+// which were given the same one, must not undo each other's renewal. With deliberate it is what the
+// user wants in any case.
 func (s Store) Offer(ctx context.Context, given, got claude.Login, deliberate bool, now time.Time) (News, error) {
 	lock, err := s.Dir.Lock(ctx, lockName, state.Exclusive)
 	if err != nil {

@@ -29,15 +29,15 @@ type Sync struct {
 	err  error
 }
 
-// Give returns what carries a login that a VM begins with, and the credentials file that the VM is to have. An empty
-// login has no file.
+// Give returns what carries a login that a VM begins with, and the credentials file that the VM is
+// to have. An empty login has no file.
 func (s Store) Give(login claude.Login) (*Sync, []byte, error) {
 	file, err := login.Credentials()
 	return &Sync{Store: s, Held: login, file: file}, file, err
 }
 
-// The rounds that are made while a session lives. A renewed login is brought to safety in case we are killed, and to other
-// sessions that were given the same one, before theirs expires.
+// The rounds that are made while a session lives. A renewed login is brought to safety in case we
+// are killed, and to other sessions that were given the same one, before theirs expires.
 const (
 	renewalBegins = 10 * time.Minute // before it expires Claude renews a token; a little earlier than that
 	closeRound    = 20 * time.Second // while that may happen
@@ -80,7 +80,8 @@ func (s *Sync) Leave(ctx context.Context, ask Ask) {
 	s.poll(ctx, ask)
 }
 
-// News returns what there is to say in the end: the last news, and the last failure if nothing came after it.
+// News returns what there is to say in the end: the last news, and the last failure if nothing came
+// after it.
 func (s *Sync) News() (News, error) { return s.news, s.err }
 
 // maxAnswer bounds, in bytes, what a guest may answer.
@@ -109,8 +110,9 @@ func (s *Sync) poll(ctx context.Context, ask Ask) {
 	}
 }
 
-// refresh gives the guest the kept login if another session has renewed it meanwhile. Claude takes it up with its next
-// request. Another account's is for the sessions that begin: no session decides whose account another one works with.
+// refresh gives the guest the kept login if another session has renewed it meanwhile. Claude takes
+// it up with its next request. Another account's is for the sessions that begin: no session decides
+// whose account another one works with.
 func (s *Sync) refresh(ctx context.Context, send Send) {
 	kept, err := s.Store.Read()
 	now := time.Now()

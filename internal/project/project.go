@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/themouette/claude-vm/internal/git"
+	"github.com/themouette/claude-vm/internal/paths"
 )
 
 // ConfigName is the name of a project's configuration file.
@@ -62,9 +63,9 @@ func Find(ctx context.Context, g git.Client, dir string, o Options) (*Project, e
 		return nil, err
 	case repo.Bare && repo.Toplevel == "":
 		return nil, fmt.Errorf("%w: %s is a bare repository", ErrNoWorktree, repo.GitDir)
-	case repo.Toplevel == "" || holds(repo.GitDir, dir):
+	case repo.Toplevel == "" || paths.Holds(repo.GitDir, dir):
 		return nil, fmt.Errorf("%w: %s belongs to the git directory %s", ErrNoWorktree, dir, repo.GitDir)
-	case !holds(repo.Toplevel, dir):
+	case !paths.Holds(repo.Toplevel, dir):
 		return nil, &GitDirError{Root: dir, GitDir: repo.GitDir, Reason: "its working tree is " + repo.Toplevel}
 	default:
 		p.Root, p.Main = repo.Toplevel, repo.Toplevel
@@ -110,7 +111,7 @@ func (p *Project) ConfigFile() (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", doing, err)
 		}
-		if !holds(root, filepath.Dir(target)) {
+		if !paths.Holds(root, filepath.Dir(target)) {
 			return "", fmt.Errorf("%s: %s leads to %s, outside of the project", doing, file, target)
 		}
 		if info, err := os.Stat(target); err != nil || !info.Mode().IsRegular() {
@@ -149,10 +150,10 @@ func gitDirs(ctx context.Context, g git.Client, repo git.Repository, home string
 	if err := leads(root, repo.GitDir); err != nil {
 		return refuse("%v", err)
 	}
-	if holds(root, repo.GitDir) && holds(root, outside) {
+	if paths.Holds(root, repo.GitDir) && paths.Holds(root, outside) {
 		return nil, nil
 	}
-	if holds(outside, root) {
+	if paths.Holds(outside, root) {
 		return refuse("%s contains the project itself", outside)
 	}
 	if what := hazard(outside, home); what != "" {
@@ -163,7 +164,7 @@ func gitDirs(ctx context.Context, g git.Client, repo git.Repository, home string
 		if err != nil {
 			return nil, err
 		}
-		if !same(back.Toplevel, root) {
+		if !paths.Same(back.Toplevel, root) {
 			return refuse("its configuration does not name the project as its working tree (core.worktree)")
 		}
 		return []string{outside}, nil
@@ -175,7 +176,7 @@ func gitDirs(ctx context.Context, g git.Client, repo git.Repository, home string
 	if err != nil {
 		return refuse("%v", err)
 	}
-	if !same(filepath.Dir(back), root) || filepath.Base(back) != ".git" {
+	if !paths.Same(filepath.Dir(back), root) || filepath.Base(back) != ".git" {
 		return refuse("it belongs to another worktree, %s", filepath.Dir(back))
 	}
 	return []string{outside}, nil
@@ -193,7 +194,7 @@ func leads(root, gitDir string) error {
 			return err
 		}
 	}
-	if !same(link, gitDir) {
+	if !paths.Same(link, gitDir) {
 		return fmt.Errorf("the repository claims the working tree %s, whose .git is %s", root, link)
 	}
 	return nil

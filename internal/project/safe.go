@@ -3,8 +3,9 @@ package project
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
+
+	"github.com/themouette/claude-vm/internal/paths"
 )
 
 var (
@@ -41,10 +42,10 @@ func (e *GitDirError) Error() string {
 
 // hazard says what makes a directory unfit for a guest, or "".
 func hazard(dir, home string) string {
-	if same(dir, home) {
+	if paths.Same(dir, home) {
 		return "your home directory"
 	}
-	if holds(dir, home) {
+	if paths.Holds(dir, home) {
 		return "a directory that contains your home directory"
 	}
 	// These hold things that do not belong together; what lies below them is another matter.
@@ -52,12 +53,12 @@ func hazard(dir, home string) string {
 		"/", "/home", "/media", "/mnt", "/opt", "/root", "/run/media", "/srv", "/tmp", "/usr/local", "/usr/src", "/var", "/var/lib",
 		"/var/tmp", "/Users", "/Volumes", "/private", "/var/folders",
 	} {
-		if same(dir, top) {
+		if paths.Same(dir, top) {
 			return "a system directory"
 		}
 	}
 	for _, top := range []string{"/run/media", "/usr/local", "/usr/src"} {
-		if holds(top, dir) {
+		if paths.Holds(top, dir) {
 			return ""
 		}
 	}
@@ -65,32 +66,11 @@ func hazard(dir, home string) string {
 		"/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/run", "/sbin", "/sys", "/usr",
 		"/var/cache", "/var/lib/dpkg", "/var/log", "/var/spool", "/Applications", "/Library", "/System", "/var/db",
 	} {
-		if holds(top, dir) {
+		if paths.Holds(top, dir) {
 			return "a system directory"
 		}
 	}
 	return ""
-}
-
-// holds reports whether path is dir or lies below it. Both are canonical. Directories are compared as the file system
-// knows them, because some file systems take "Users" and "users" for the same name.
-func holds(dir, path string) bool {
-	for ; !same(dir, path); path = filepath.Dir(path) {
-		if path == filepath.Dir(path) {
-			return false
-		}
-	}
-	return true
-}
-
-// same reports whether two paths are one existing directory or file.
-func same(a, b string) bool {
-	x, err := os.Stat(a)
-	if err != nil {
-		return false
-	}
-	y, err := os.Stat(b)
-	return err == nil && os.SameFile(x, y)
 }
 
 // canonical returns the path of a directory without symbolic links. It has to be absolute.

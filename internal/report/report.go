@@ -1,18 +1,20 @@
-// Package report puts into words what a session changed that this computer may run. It shows nothing itself.
+// Package report puts into words what a session changed that this computer may run. It shows
+// nothing itself.
 package report
 
 import (
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/themouette/claude-vm/internal/guard"
+	"github.com/themouette/claude-vm/internal/paths"
 	"github.com/themouette/claude-vm/internal/ui"
 )
 
 const (
-	// MaxFiles and maxFindings are how many lines one message has. What has no line is kept with all the rest.
+	// MaxFiles and maxFindings are how many lines one message has. What has no line is kept with
+	// all the rest.
 	MaxFiles    = 10
 	maxFindings = 50
 )
@@ -22,12 +24,13 @@ type Lines []string
 
 func (l Lines) String() string { return strings.Join(l, "\n") }
 
-// Warnings are the messages about what a session did to repositories: one that has just ended, or one that was killed before
-// anybody could be told.
+// Warnings are the messages about what a session did to repositories: one that has just ended, or
+// one that was killed before anybody could be told.
 func Warnings(r guard.Report, killed bool) (warnings []Lines) {
 	if r.Alive != "" {
 		return []Lines{{fmt.Sprintf(
-			"a VM that sees %s may still run, so that nothing was put back yet; the next claude-vm command tries again: %s",
+			"a VM that sees %s may still run, so that nothing was put back yet; the next claude-vm command tries "+
+				"again: %s",
 			ui.Sanitize(r.Root), ui.Sanitize(r.Alive),
 		)}}
 	}
@@ -47,11 +50,18 @@ func Warnings(r guard.Report, killed bool) (warnings []Lines) {
 		heading string
 		text    Lines
 	}{
-		{heading(r, "put back what "+who+" changed in git's data, where git could run it on this computer or not show you all:",
-			who+" changed git's data, and git could run this on this computer or not show you all"), some(Findings(r.Root, r.Findings), maxFindings, all)},
+		{
+			heading(r, "put back what "+who+" changed in git's data, where git could run it on this computer or "+
+				"not show you all:",
+				who+" changed git's data, and git could run this on this computer or not show you all"),
+			some(Findings(r.Root, r.Findings), maxFindings, all),
+		},
 		{files, toldChanges(r.Files, MaxFiles, all)},
-		{heading(r, who+" made what is dangerous to others on this computer; it is so no longer:",
-			who+" made what is dangerous to others on this computer"), some(Findings(r.Root, r.Odd), maxFindings, all)},
+		{
+			heading(r, who+" made what is dangerous to others on this computer; it is so no longer:",
+				who+" made what is dangerous to others on this computer"),
+			some(Findings(r.Root, r.Odd), maxFindings, all),
+		},
 		{who + " made what anybody on this computer may write to:", some(shortPaths(r.Root, r.Open), MaxFiles, all)},
 	} {
 		if len(list.text) > 0 {
@@ -59,7 +69,8 @@ func Warnings(r guard.Report, killed bool) (warnings []Lines) {
 		}
 	}
 	for _, dir := range r.Partial {
-		warnings = append(warnings, Lines{ui.Sanitize(dir) + " is too large to look at all of it: there may be more in it " +
+		warnings = append(warnings, Lines{ui.Sanitize(dir) +
+			" is too large to look at all of it: there may be more in it " +
 			"that a session has changed and that git or other tools run"})
 	}
 	return warnings
@@ -110,7 +121,7 @@ func Findings(root string, found []guard.Finding) (text Lines) {
 
 // ShortPath names a path as seen from a project, where it lies in it.
 func ShortPath(root, path string) string {
-	if rel, err := filepath.Rel(root, path); err == nil && filepath.IsLocal(rel) {
+	if rel, inside := paths.Rel(root, path); inside {
 		return rel
 	}
 	return path

@@ -4,22 +4,24 @@ import (
 	"context"
 )
 
-// Attachment is something that lives beside a session. Its methods are called in the order in which they stand here. Embed
-// Nop, and write those that you need.
+// Attachment is something that lives beside a session. Its methods are called in the order in which
+// they stand here. Embed Nop, and write those that you need.
 type Attachment interface {
-	// Before is called while there is no VM yet. It may add to what the session is to be, or refuse it.
+	// Before is called while there is no VM yet. It may add to what the session is to be, or refuse
+	// it.
 	Before(context.Context, *Spec) error
-	// Named is told the name of each VM that may become the session's, before anything of the session's runs in it. Its
-	// failure is the session's.
+	// Named is told the name of each VM that may become the session's, before anything of the
+	// session's runs in it. Its failure is the session's.
 	Named(vm string) error
-	// Ready is called when the VM is up and its command has not begun. Its failure is the session's. The context ends with
-	// the session.
+	// Ready is called when the VM is up and its command has not begun. Its failure is the
+	// session's. The context ends with the session.
 	Ready(context.Context, Guest) error
-	// Leaving is called when the command is over, whatever has ended it, while the VM can still be asked. All Leavings
-	// together have little time. It is not called if the VM is lost.
+	// Leaving is called when the command is over, whatever has ended it, while the VM can still be
+	// asked. All Leavings together have little time. It is not called if the VM is lost.
 	Leaving(context.Context, Guest)
-	// After is called when the VM is gone and the terminal is the user's again, if Before has succeeded: whatever has
-	// happened since, and in reverse order. The context does not end by itself.
+	// After is called when the VM is gone and the terminal is the user's again, if Before has
+	// succeeded: whatever has happened since, and in reverse order. The context does not end by
+	// itself.
 	After(context.Context, Outcome)
 }
 
@@ -34,6 +36,8 @@ type Outcome struct {
 	Code  int   // of the guest's command
 	Err   error // it never came to that, or the VM was lost
 	Began bool  // its command could begin
+
+	Refused []string // the places of this computer and its network that the VM has looked for and was kept from
 }
 
 // Nop is an attachment that does nothing.
@@ -82,7 +86,8 @@ func (d *DiskWatch) Ready(ctx context.Context, _ Guest) error {
 	return nil
 }
 
-// NextVM has a spare made for the next session of the same shape. That it cannot be made is no failure of this session.
+// NextVM has a spare made for the next session of the same shape. That it cannot be made is no
+// failure of this session.
 type NextVM struct {
 	Nop
 	Runner Runner

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/themouette/claude-vm/internal/mount"
+	"github.com/themouette/claude-vm/internal/paths"
 	"github.com/themouette/claude-vm/internal/project"
 )
 
@@ -18,7 +19,7 @@ func elsewhere(mounts []mount.Mount) (files []string) {
 		}
 		for _, dir := range []string{m.Host, filepath.Join(m.Host, ".git")} {
 			for _, file := range project.Worktrees(dir) {
-				shown := slices.ContainsFunc(mounts, func(m mount.Mount) bool { return within(m.Guest, file) })
+				shown := slices.ContainsFunc(mounts, func(m mount.Mount) bool { return paths.Within(m.Guest, file) })
 				if _, err := os.Lstat(file); err == nil && !shown {
 					files = append(files, file)
 				}
@@ -27,9 +28,4 @@ func elsewhere(mounts []mount.Mount) (files []string) {
 	}
 	slices.Sort(files)
 	return slices.Compact(files)
-}
-
-func within(dir, path string) bool {
-	rel, err := filepath.Rel(dir, path)
-	return err == nil && filepath.IsLocal(rel)
 }

@@ -68,7 +68,7 @@ func (r *Runner) Keep(ctx context.Context, ordered []byte) (err error) {
 	if err := gob.NewDecoder(bytes.NewReader(ordered)).Decode(&o); err != nil {
 		return fmt.Errorf("reading what spare to keep: %w", err)
 	}
-	r.Lima.Accel, r.Lima.Wall.Rules = o.Accel, o.Reach
+	r.Lima = r.Lima.With(o.Accel, o.Reach)
 	r.Standby.Count, r.Standby.TTL, r.Standby.MemoryGB = o.Count, o.TTL, o.MemoryGB
 	select {
 	case <-ctx.Done():
@@ -98,18 +98,6 @@ func (r *Runner) Keep(ctx context.Context, ordered []byte) (err error) {
 	return err
 }
 
-// ending is why a keeper keeps its spare no more.
-type ending string
-
-const (
-	claimed   ending = "a session has it"
-	expired   ending = "nobody came for it"
-	discarded ending = "it was not wanted any more"
-	useless   ending = "no session could use it any more"
-	crowded   ending = "the host is short of memory"
-	failed    ending = "it failed"
-)
-
 // note writes to the keepers' log.
 func (r *Runner) note(format string, args ...any) {
 	r.UI.Info("%s "+format, append([]any{time.Now().Format(time.DateTime)}, args...)...)
@@ -138,7 +126,7 @@ func (r *Runner) keep(ctx context.Context, o order, spare *vm, record instance.R
 		case <-over:
 			return expired, nil, nil
 		case <-look.C:
-			if end := r.outlook(ctx, o, spare.name, record); end != "" {
+			if end := r.outlook(ctx, o, spare.name, record); end != stays {
 				return end, nil, nil
 			}
 		case err := <-booted:
@@ -151,7 +139,7 @@ func (r *Runner) keep(ctx context.Context, o order, spare *vm, record instance.R
 				return failed, nil, err
 			}
 			over = time.After(o.TTL)
-			if reason, err := r.unwanted(ctx, o); err == nil && reason == "" {
+			if reason, err := r.unwanted(ctx, o); err == nil && reason == none {
 				if err := r.PrepareNext(o.Shape); err != nil {
 					r.note("%s: no keeper for one more: %v", o.Shape.Project.Name(), err)
 				}
@@ -180,8 +168,8 @@ func (r *Runner) beginSpare(ctx context.Context, o order) (*vm, instance.Record,
 		return nil, record, machine, err
 	}
 	defer turn.Unlock()
-	if reason, err := r.unwanted(ctx, o); err != nil || reason != "" {
-		if reason != "" {
+	if reason, err := r.unwanted(ctx, o); err != nil || reason != none {
+		if reason != none {
 			r.note("%s: no spare, %s", o.Shape.Project.Name(), reason)
 		}
 		return nil, record, machine, err
@@ -197,13 +185,6 @@ func (r *Runner) beginSpare(ctx context.Context, o order) (*vm, instance.Record,
 	return spare, record, machine, err
 }
 
-// Three of the reasons not to make a spare.
-const (
-	noTemplate = "the template is gone"
-	overLimit  = "all of them together would have too much memory"
-	unsafe     = "a setup script or the project's own files chose what is in the template, and that runs only while it is watched"
-)
-
 // memory is the host's.
 func (r *Runner) memory() (host.Memory, error) {
 	if r.Memory != nil {
@@ -213,24 +194,24 @@ func (r *Runner) memory() (host.Memory, error) {
 }
 
 // unwanted says why there is no need of, or no room for, one more spare.
-func (r *Runner) unwanted(ctx context.Context, o order) (reason string, err error) {
+func (r *Runner) unwanted(ctx context.Context, o order) (reason refusal, err error) {
 	own, fits, err := r.fitting(ctx, o.Shape)
 	if errors.Is(err, instance.ErrNone) {
 		return noTemplate, nil
 	}
 	if err != nil {
-		return "", err
+		return none, err
 	}
 	if !own.Unattended {
-		return unsafe, nil
+		return unattended, nil
 	}
 	memory, err := r.memory()
 	if err != nil {
-		return "", err
+		return none, err
 	}
 	spares, err := r.List(instance.Spare)
 	if err != nil {
-		return "", err
+		return none, err
 	}
 	limited := o.MemoryGB != 0
 	same, together := 0, int64(cmp.Or(o.Shape.MemoryGB, own.MemoryGB))<<30
@@ -246,13 +227,13 @@ func (r *Runner) unwanted(ctx context.Context, o order) (reason string, err erro
 	}
 	switch {
 	case same >= o.Count:
-		return "there are enough", nil
+		return enough, nil
 	case memory.Available < spareMemory:
-		return string(crowded), nil
+		return noMemory, nil
 	case limited && together > cmp.Or(int64(o.MemoryGB)<<30, memory.Total/2):
 		return overLimit, nil
 	}
-	return "", nil
+	return none, nil
 }
 
 // fitting returns the record of the template that sessions of a shape start from now, and their fingerprint.
@@ -307,7 +288,7 @@ func (r *Runner) outlook(ctx context.Context, o order, name string, record insta
 	if memory, err := r.memory(); err == nil && memory.Available < spareMemory/2 {
 		return crowded
 	}
-	return ""
+	return stays
 }
 
 // maxRequest is the size in bytes of the longest request that is listened to; those of ours have some hundred.

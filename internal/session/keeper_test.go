@@ -39,13 +39,13 @@ func TestRoomForSpares(t *testing.T) {
 		memory  host.Memory
 		limitGB int
 		others  []string // spares of other kinds
-		reason  string   // there is none
-		end     ending   // of one that is ready
+		reason  refusal
+		end     ending // of one that is ready
 	}{
 		"plenty":                       {memory: host.Memory{Total: 64 * gb, Available: 60 * gb}},
-		"short":                        {memory: host.Memory{Total: 64 * gb, Available: spareMemory - 1}, reason: string(crowded)},
+		"short":                        {memory: host.Memory{Total: 64 * gb, Available: spareMemory - 1}, reason: noMemory},
 		"just enough":                  {memory: host.Memory{Total: 64 * gb, Available: spareMemory}},
-		"short afterwards":             {memory: host.Memory{Total: 64 * gb, Available: spareMemory/2 - 1}, reason: string(crowded), end: crowded},
+		"short afterwards":             {memory: host.Memory{Total: 64 * gb, Available: spareMemory/2 - 1}, reason: noMemory, end: crowded},
 		"one is more than half":        {memory: host.Memory{Total: 15 * gb, Available: 3 * gb}},
 		"two are more than half":       {memory: host.Memory{Total: 15 * gb, Available: 14 * gb}, others: []string{"a"}, reason: overLimit},
 		"two are just half":            {memory: host.Memory{Total: 32 * gb, Available: 14 * gb}, others: []string{"a"}},
@@ -72,7 +72,7 @@ func TestRoomForSpares(t *testing.T) {
 			}
 			o := order{Shape: Shape{Project: &project.Project{Dir: "/p"}, Template: "tpl_x_12"}, Count: 1, MemoryGB: test.limitGB}
 			if reason, err := r.unwanted(t.Context(), o); err != nil || reason != test.reason {
-				t.Errorf("unwanted: %q, %v", reason, err)
+				t.Errorf("unwanted: %v, %v", reason, err)
 			}
 			own, fits, err := r.fitting(t.Context(), o.Shape)
 			if err != nil {
@@ -80,7 +80,7 @@ func TestRoomForSpares(t *testing.T) {
 			}
 			own.Fits = fits
 			if end := r.outlook(t.Context(), o, "spa_x_12", own); end != test.end {
-				t.Errorf("outlook: %q", end)
+				t.Errorf("outlook: %v", end)
 			}
 		})
 	}

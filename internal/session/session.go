@@ -98,12 +98,12 @@ func (r *Runner) Run(ctx context.Context, spec Spec, beside ...Attachment) (code
 		}
 		defer func() { a.After(context.WithoutCancel(ctx), o) }()
 	}
-	o.Code, o.Began, o.Err = r.runVM(ctx, spec, beside)
+	o.Err = r.runVM(ctx, spec, beside, &o)
 	return o.Code, o.Err
 }
 
 // runVM is the session as long as there is something of its VM.
-func (r *Runner) runVM(ctx context.Context, spec Spec, beside attachments) (code int, began bool, err error) {
+func (r *Runner) runVM(ctx context.Context, spec Spec, beside attachments, o *Outcome) (err error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	defer func() {
@@ -116,21 +116,22 @@ func (r *Runner) runVM(ctx context.Context, spec Spec, beside attachments) (code
 	vm, err := r.bringUp(ctx, spec, beside, step, stop)
 	if vm != nil {
 		defer func() {
-			r.SayRefused(r.UI, vm.name)
+			o.Refused = r.Lima.Refused(vm.name)
 			err = errors.Join(err, vm.destroy(ctx))
 		}()
 	}
 	r.sayScripts(spec.Command.Scripts, err)
 	if err != nil {
-		return 0, false, err
+		return err
 	}
 	exec := Exec(func(ctx context.Context, c lima.Command) error { return r.Lima.Exec(ctx, vm.name, c) })
 	if err := beside.ready(ctx, Guest{exec, exec.Ask}); err != nil {
-		return 0, false, err
+		return err
 	}
 	step.Done()
-	code, err = r.command(ctx, spec, beside, vm, exec)
-	return code, true, err
+	o.Began = true
+	o.Code, err = r.command(ctx, spec, beside, vm, exec)
+	return err
 }
 
 // command runs the session's command in its VM.

@@ -141,8 +141,8 @@ func (r *Runner) Waiting(ctx context.Context, s Shape) (bool, error) {
 	}
 	defer turn.Unlock()
 	reason, err := r.unwanted(ctx, order{Shape: s, Count: r.Standby.Count, MemoryGB: r.Standby.MemoryGB})
-	if err == nil && slices.Contains([]string{string(crowded), overLimit, unsafe}, reason) {
-		err = fmt.Errorf("%w: %s", ErrNoRoom, reason)
+	if err == nil && reason.lasts() {
+		err = fmt.Errorf("%w: %v", ErrNoRoom, reason)
 	}
 	return false, err
 }

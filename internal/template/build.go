@@ -84,6 +84,9 @@ type Builder struct {
 
 	// Watch is told the name of each VM before it runs; nil: nobody wants to know.
 	Watch func(vm string) error
+
+	// Refused is told the places of this computer and its network that a VM has looked for and was kept from.
+	Refused func(places []string)
 }
 
 // Build makes the template of a project, or makes it anew. The old one stays in use until the new one is complete.
@@ -235,7 +238,7 @@ func (b *Builder) replace(ctx context.Context, name string, build func(draft str
 	go b.Tend(building, b.UI, draft)
 	err = build(draft)
 	done()
-	b.SayRefused(b.UI, draft)
+	b.Refused(b.Lima.Refused(draft))
 	if err != nil {
 		return err
 	}

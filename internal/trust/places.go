@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"unicode/utf8"
+
+	"github.com/themouette/claude-vm/internal/paths"
 )
 
 // kept are the places in a home folder that hold credentials, or what programs of the host run or
@@ -61,37 +63,19 @@ func (r *Review) forbidden(path string, folder bool) string {
 		}
 		exempt := func(name string) bool {
 			free := filepath.Join(r.place.Home, name)
-			return within(place, free) && Holds(free, path)
+			return paths.Within(place, free) && paths.Holds(free, path)
 		}
-		if Holds(place, path) && !slices.ContainsFunc(free, exempt) {
+		if paths.Holds(place, path) && !slices.ContainsFunc(free, exempt) {
 			return place + " is never handed to a project"
 		}
-		if folder && (Holds(path, place) || Holds(path, target)) {
+		if folder && (paths.Holds(path, place) || paths.Holds(path, target)) {
 			return "it contains " + place + ", which is never handed to a project"
 		}
 	}
-	if folder && Holds(path, r.place.Home) {
+	if folder && paths.Holds(path, r.place.Home) {
 		return "it contains your home folder"
 	}
 	return ""
-}
-
-// Holds says whether a path is an existing folder or lies in it, as the file system knows them: a folder can have several
-// names. The path as it is written counts, not what symbolic links make of its end.
-func Holds(dir, path string) bool {
-	top, err := os.Stat(dir)
-	if err != nil {
-		return false
-	}
-	for {
-		if info, err := os.Stat(path); err == nil && os.SameFile(info, top) {
-			return true
-		}
-		if path == filepath.Dir(path) {
-			return false
-		}
-		path = filepath.Dir(path)
-	}
 }
 
 // notScript says why a file cannot be a script, or "".
@@ -132,7 +116,7 @@ var ErrLeadsOut = errors.New("a symbolic link leads out of the project")
 // InProject says whether a path lies in the project, by its name or by where links lead.
 func InProject(root, path string) bool {
 	target, err := filepath.EvalSymlinks(path)
-	return Holds(root, path) || err == nil && within(root, target)
+	return paths.Holds(root, path) || err == nil && paths.Within(root, target)
 }
 
 // ReadFile reads a file that the user has named. If its path lies in the project it also has to be there.
@@ -144,7 +128,7 @@ func ReadFile(root, path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !within(root, target) {
+	if !paths.Within(root, target) {
 		return nil, fmt.Errorf("%w: %s is %s", ErrLeadsOut, path, target)
 	}
 	return readIn(root, target)

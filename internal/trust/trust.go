@@ -20,6 +20,7 @@ import (
 	"github.com/themouette/claude-vm/internal/claude"
 	"github.com/themouette/claude-vm/internal/config"
 	"github.com/themouette/claude-vm/internal/mount"
+	"github.com/themouette/claude-vm/internal/paths"
 )
 
 // Place is where a project lies. All paths are absolute, Root and Dir free of symbolic links.
@@ -215,11 +216,11 @@ func (r *Review) refuse(o config.Origin, why, format string, args ...any) {
 func (r *Review) mount(s config.Setting, theirs bool) {
 	named := s.Field("location")[0]
 	target, err := filepath.EvalSymlinks(named)
-	if err != nil || within(r.place.Root, target) {
+	if err != nil || paths.Within(r.place.Root, target) {
 		return // one that is missing is an error before anything starts
 	}
 	r.folders = append(r.folders, mount.Mount{Host: target, Writable: s.Field("writable")[0] == "true", Origin: s.Origin.String()})
-	if !theirs && !Holds(r.place.Root, named) {
+	if !theirs && !paths.Holds(r.place.Root, named) {
 		return
 	}
 	access := "writable"
@@ -256,9 +257,9 @@ func (r *Review) Saw(mounts []mount.Mount) error {
 		var wrong error
 		switch {
 		case m.Role != mount.Asked: // nobody has to agree to these
-		case Holds(m.Host, state) || Holds(state, m.Host):
+		case paths.Holds(m.Host, state) || paths.Holds(state, m.Host):
 			wrong = ErrState
-		case !within(r.place.Root, m.Host) && !slices.ContainsFunc(r.folders, same):
+		case !paths.Within(r.place.Root, m.Host) && !slices.ContainsFunc(r.folders, same):
 			wrong = ErrExchanged
 		}
 		if wrong != nil {
@@ -266,12 +267,6 @@ func (r *Review) Saw(mounts []mount.Mount) error {
 		}
 	}
 	return nil
-}
-
-// within says whether a path is a folder or lies in it, by their names.
-func within(dir, path string) bool {
-	rel, err := filepath.Rel(dir, path)
-	return err == nil && filepath.IsLocal(rel)
 }
 
 // script reads a script. One that lies in the project is the project's affair; any other one is asked about together with what
@@ -318,7 +313,7 @@ func (r *Review) read(path string, theirs bool) (f file) {
 		return f
 	}
 	for _, dir := range []string{r.place.Root, r.place.Dir} {
-		if dir != "" && within(dir, f.target) {
+		if dir != "" && paths.Within(dir, f.target) {
 			f.text, f.err = readIn(dir, f.target)
 			return f
 		}

@@ -75,7 +75,7 @@ func TestExamine(t *testing.T) {
 		want                  []string // beginnings; ! for refused
 	}{
 		{name: "nothing"},
-		{name: "the inside of the VM", project: "vm.disk = 1000\nvm.memory = 64\nvm.cpus = 64\ntools.node = true\ntools.docker.version = \"1\"\npackages.system = [\"jq\"]\ndefaults.claude_args = []\nsetup.scripts = [\"./start\", \"sub/../start\"]\nstandby.count = 4"},
+		{name: "the inside of the VM", project: "vm.disk = 1000\nvm.memory = 64\nvm.cpus = 64\ntools.docker = true\ntools.node.version = \"22\"\npackages.system = [\"jq\"]\ndefaults.claude_args = []\nsetup.scripts = [\"./start\", \"sub/../start\"]\nstandby.count = 4"},
 		{name: "a folder in the project", project: `mounts = [{ location = "sub", mount_point = "/etc/x" }]`},
 		{name: "a folder outside", project: `mounts = [{ location = "../data" }]`, want: []string{"the folder HOME/data, writable"}},
 		{name: "for setup", project: `setup.mounts = [{ location = "~/data", writable = false }]`, want: []string{"the folder HOME/data, read-only during setup"}},
@@ -90,7 +90,8 @@ func TestExamine(t *testing.T) {
 		{name: "a key as a script", project: `runtime.scripts = ["~/.ssh/config"]`, want: []string{"!the script HOME/.ssh/config"}},
 		{name: "a system file as a script", project: `setup.scripts = ["/etc/passwd"]`, want: []string{"!the script /etc/passwd"}},
 		{name: "a phase", project: "[[phase.runtime]]\nname = \"x\"\nscript_files = [\"start\", \"~/start\"]", want: []string{"the script HOME/start, sha256 "}},
-		{name: "gpg", project: "tools.gpg.version = \"2\"", want: []string{"the use of your GnuPG agent"}},
+		{name: "gpg", project: "tools.gpg = true", want: []string{"the use of your GnuPG agent"}},
+		{name: "gpg as a table", project: "[tools.gpg]", want: []string{"the use of your GnuPG agent"}},
 		{name: "no gpg", project: "tools.gpg = false", global: "tools.gpg = true"},
 		{name: "gpg as the user", project: "tools.gpg = true", global: "tools.gpg = true"},
 		{name: "ports", project: "ports = [{ host = 1, guest = 2 }]", want: []string{"the VM's port 2 as 127.0.0.1:1"}},

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// knockTime is how long a wall waits for QEMU. Whoever has raised it ends it sooner if nothing comes of the VM.
+// knockTime is how long a wall waits for QEMU. Whoever has raised it ends it sooner if nothing
+// comes of the VM.
 const knockTime = 10 * time.Minute
 
 // firstDoor is the descriptor of the first of a wall's doors.
