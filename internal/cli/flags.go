@@ -60,17 +60,22 @@ func addAutoSetupFlag(set *pflag.FlagSet, r *launch.Request) {
 	set.BoolVar(&r.AutoSetup, "auto-setup", false, "build a missing template without asking")
 }
 
-// addSessionFlags declares the flags of a command that begins a session.
-func addSessionFlags(set *pflag.FlagSet, r *launch.Request) {
+// addPlanFlags declares the flags of a command that makes a plan of a session.
+func addPlanFlags(set *pflag.FlagSet, r *launch.Request) {
 	addWorkFlags(set, r)
 	addMountFlag(set, r)
 	addScriptFlag(set, r)
 	addEnvFlags(set, r)
-	addAutoSetupFlag(set, r)
-	set.BoolVarP(&r.ForwardAgent, "forward-ssh-agent", "A", false, "let the VM use the keys of your ssh-agent")
 	set.BoolVar(&r.NoConversations, "no-conversations", false, "keep the project's history out of the VM")
 	set.StringArrayVar(&r.Ports, "publish", nil,
 		"let the VM's port GUEST be 127.0.0.1:HOST here: `HOST:GUEST` (repeatable)")
+}
+
+// addSessionFlags declares the flags of a command that begins a session.
+func addSessionFlags(set *pflag.FlagSet, r *launch.Request) {
+	addPlanFlags(set, r)
+	addAutoSetupFlag(set, r)
+	set.BoolVarP(&r.ForwardAgent, "forward-ssh-agent", "A", false, "let the VM use the keys of your ssh-agent")
 }
 
 // acceptEverywhere lets a session's flags stand beside every command, as in an alias that has some.
