@@ -80,23 +80,16 @@ func addSessionFlags(set *pflag.FlagSet, r *launch.Request) {
 
 // acceptEverywhere lets a session's flags stand beside every command, as in an alias that has some.
 // Where they do nothing the help does not show them.
-func acceptEverywhere(root *cobra.Command) {
-	var accept func(*cobra.Command)
-	accept = func(cmd *cobra.Command) {
-		root.LocalFlags().VisitAll(func(f *pflag.Flag) {
-			if cmd.Flags().Lookup(f.Name) == nil && root.PersistentFlags().Lookup(f.Name) == nil &&
-				f.Name != "version" {
+func acceptEverywhere(root *cobra.Command, flags *pflag.FlagSet) {
+	for _, cmd := range root.Commands() {
+		flags.VisitAll(func(f *pflag.Flag) {
+			if cmd.Flags().Lookup(f.Name) == nil {
 				hidden := *f
 				hidden.Hidden = true
 				cmd.Flags().AddFlag(&hidden)
 			}
 		})
-		for _, c := range cmd.Commands() {
-			accept(c)
-		}
-	}
-	for _, c := range root.Commands() {
-		accept(c)
+		acceptEverywhere(cmd, flags)
 	}
 }
 

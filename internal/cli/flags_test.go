@@ -79,6 +79,12 @@ func TestHelpShowsWhatIsOfUse(t *testing.T) {
 		"no-config":         append([]string{"doctor", "login", "setup", "show", "trust", "update", "validate"}, all...),
 		"allow-home":        append([]string{"clean", "setup", "show", "trust", "update", "validate"}, all...),
 	}
+	for _, c := range allCommands(Command()) {
+		c.InitDefaultHelpFlag() // as cobra does when it runs one
+		if c.Flags().Lookup("help").Hidden || !strings.HasSuffix(c.Flags().Lookup("help").Usage, " "+c.Name()) {
+			t.Errorf("%s: the help does not show --help", c.CommandPath())
+		}
+	}
 	for name, commands := range want {
 		var shown []string
 		for _, c := range allCommands(Command()) {
