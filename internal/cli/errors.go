@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -174,7 +175,11 @@ const noSpaceHint = "free some, remove templates with claude-vm clean-all, or mo
 
 // knownErrors returns them all; what comes earlier is looked for first.
 func knownErrors() []knownError {
-	host := thisSystem(runtime.GOOS)
+	return slices.Concat(hostErrors(thisSystem(runtime.GOOS)), buildErrors(), sessionErrors())
+}
+
+// hostErrors are about what is asked for, and what this computer lacks for it.
+func hostErrors(host system) []knownError {
 	return []knownError{
 		{trust.ErrExchanged, codeRefused, "something that runs may be at it, another session for instance; look " +
 			"at the folder, and try again"},
@@ -220,6 +225,12 @@ func knownErrors() []knownError {
 		{project.ErrGone, codeHost, "change to a folder that exists"},
 		{git.ErrDubiousOwner, codeRefused, "if you trust it: git config --global --add safe.directory FOLDER"},
 		{syscall.ENOSPC, codeHost, noSpaceHint},
+	}
+}
+
+// buildErrors are about what is built, updated or downloaded.
+func buildErrors() []knownError {
+	return []knownError{
 		{instance.ErrUnknownDisks, codeFailure,
 			"build it anew with claude-vm setup, in the project that it belongs to, or remove everything: " +
 				"claude-vm clean-all"},
@@ -244,6 +255,12 @@ func knownErrors() []knownError {
 				"comes from"},
 		{fetch.ErrNotFound, codeDownload, "see claude.version, claude.source and the versions below tools in the " +
 			"configuration"},
+	}
+}
+
+// sessionErrors are about VMs that run, and what is known of them.
+func sessionErrors() []knownError {
+	return []knownError{
 		{lima.ErrBoot, codeVM, "claude-vm doctor shows what may be missing, --verbose shows Lima's log; if a disk " +
 			"is damaged, build it anew: claude-vm setup --rebuild"},
 		{session.ErrLost, codeVM, ""},

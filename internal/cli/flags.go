@@ -60,38 +60,36 @@ func addAutoSetupFlag(set *pflag.FlagSet, r *launch.Request) {
 	set.BoolVar(&r.AutoSetup, "auto-setup", false, "build a missing template without asking")
 }
 
-// addSessionFlags declares the flags of a command that begins a session.
-func addSessionFlags(set *pflag.FlagSet, r *launch.Request) {
+// addPlanFlags declares the flags of a command that makes a plan of a session.
+func addPlanFlags(set *pflag.FlagSet, r *launch.Request) {
 	addWorkFlags(set, r)
 	addMountFlag(set, r)
 	addScriptFlag(set, r)
 	addEnvFlags(set, r)
-	addAutoSetupFlag(set, r)
-	set.BoolVarP(&r.ForwardAgent, "forward-ssh-agent", "A", false, "let the VM use the keys of your ssh-agent")
 	set.BoolVar(&r.NoConversations, "no-conversations", false, "keep the project's history out of the VM")
 	set.StringArrayVar(&r.Ports, "publish", nil,
 		"let the VM's port GUEST be 127.0.0.1:HOST here: `HOST:GUEST` (repeatable)")
 }
 
+// addSessionFlags declares the flags of a command that begins a session.
+func addSessionFlags(set *pflag.FlagSet, r *launch.Request) {
+	addPlanFlags(set, r)
+	addAutoSetupFlag(set, r)
+	set.BoolVarP(&r.ForwardAgent, "forward-ssh-agent", "A", false, "let the VM use the keys of your ssh-agent")
+}
+
 // acceptEverywhere lets a session's flags stand beside every command, as in an alias that has some.
 // Where they do nothing the help does not show them.
-func acceptEverywhere(root *cobra.Command) {
-	var accept func(*cobra.Command)
-	accept = func(cmd *cobra.Command) {
-		root.LocalFlags().VisitAll(func(f *pflag.Flag) {
-			if cmd.Flags().Lookup(f.Name) == nil && root.PersistentFlags().Lookup(f.Name) == nil &&
-				f.Name != "version" {
+func acceptEverywhere(root *cobra.Command, flags *pflag.FlagSet) {
+	for _, cmd := range root.Commands() {
+		flags.VisitAll(func(f *pflag.Flag) {
+			if cmd.Flags().Lookup(f.Name) == nil {
 				hidden := *f
 				hidden.Hidden = true
 				cmd.Flags().AddFlag(&hidden)
 			}
 		})
-		for _, c := range cmd.Commands() {
-			accept(c)
-		}
-	}
-	for _, c := range root.Commands() {
-		accept(c)
+		acceptEverywhere(cmd, flags)
 	}
 }
 

@@ -66,16 +66,24 @@ func TestFlagsStandBesideEveryCommand(t *testing.T) {
 // A flag stands in the help of the commands for which it does something.
 func TestHelpShowsWhatIsOfUse(t *testing.T) {
 	t.Parallel()
-	all := []string{"agent", "shell", "info", "bench"}
+	begins := []string{"agent", "shell", "bench"}
+	all := append([]string{"info"}, begins...)
 	want := map[string][]string{
-		"mount":            append([]string{"setup", "trust"}, all...),
-		"publish":          all,
-		"no-conversations": all,
-		"env":              append([]string{"login"}, all...),
-		"auto-setup":       append([]string{"login"}, all...),
-		"runtime-script":   append([]string{"show", "trust", "validate"}, all...),
-		"no-config":        append([]string{"doctor", "login", "setup", "show", "trust", "update", "validate"}, all...),
-		"allow-home":       append([]string{"clean", "setup", "show", "trust", "update", "validate"}, all...),
+		"mount":             append([]string{"setup", "trust"}, all...),
+		"publish":           all,
+		"no-conversations":  all,
+		"env":               append([]string{"login"}, all...),
+		"auto-setup":        append([]string{"login"}, begins...),
+		"forward-ssh-agent": begins,
+		"runtime-script":    append([]string{"show", "trust", "validate"}, all...),
+		"no-config":         append([]string{"doctor", "login", "setup", "show", "trust", "update", "validate"}, all...),
+		"allow-home":        append([]string{"clean", "setup", "show", "trust", "update", "validate"}, all...),
+	}
+	for _, c := range allCommands(Command()) {
+		c.InitDefaultHelpFlag() // as cobra does when it runs one
+		if c.Flags().Lookup("help").Hidden || !strings.HasSuffix(c.Flags().Lookup("help").Usage, " "+c.Name()) {
+			t.Errorf("%s: the help does not show --help", c.CommandPath())
+		}
 	}
 	for name, commands := range want {
 		var shown []string

@@ -87,7 +87,7 @@ func newInfoCommand(s *shared) *cobra.Command {
 		Args:    noArguments,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runInfo(cmd.Context(), s.host(), opts) },
 	}
-	addSessionFlags(cmd.Flags(), &opts.Request)
+	addPlanFlags(cmd.Flags(), &opts.Request)
 	cmd.Flags().BoolVar(&opts.asJSON, "json", false, "print JSON")
 	return cmd
 }

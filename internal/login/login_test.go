@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"pgregory.net/rapid"
@@ -235,4 +236,28 @@ func TestPause(t *testing.T) {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
+}
+
+// A session whose VM is lost has no leave to take: its rounds end when it is asked for its news.
+func TestNewsEndTheRounds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		k := &Sync{Store: Store{Dir: state.Dir(t.TempDir())}}
+		k.Begin(t.Context(), func(ctx context.Context, _ string, _ io.Writer) error {
+			asked++
+			<-ctx.Done() // the guest hangs
+			return ctx.Err()
+		}, nil)
+		time.Sleep(farRound + time.Second)
+		if _, err := k.News(); !errors.Is(err, context.Canceled) || asked != 1 {
+			t.Errorf("asked %d times, %v", asked, err)
+		}
+		time.Sleep(2 * farRound)
+		if asked != 1 {
+			t.Error("it goes on asking")
+		}
+		if _, err := k.News(); !errors.Is(err, context.Canceled) {
+			t.Errorf("asked once more: %v", err)
+		}
+	})
 }

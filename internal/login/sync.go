@@ -72,17 +72,25 @@ func (s *Sync) pause(now time.Time) time.Duration {
 	return min(max(until, closeRound), farRound)
 }
 
-// Leave ends the rounds, and keeps the login that the session ends with.
-func (s *Sync) Leave(ctx context.Context, ask Ask) {
+// end ends the rounds, if there are any.
+func (s *Sync) end() {
 	if s.stop != nil {
 		s.stop()
 	}
+}
+
+// Leave ends the rounds, and keeps the login that the session ends with.
+func (s *Sync) Leave(ctx context.Context, ask Ask) {
+	s.end()
 	s.poll(ctx, ask)
 }
 
-// News returns what there is to say in the end: the last news, and the last failure if nothing came
-// after it.
-func (s *Sync) News() (News, error) { return s.news, s.err }
+// News ends the rounds, and returns what there is to say: the last news, and the last failure if
+// nothing came after it.
+func (s *Sync) News() (News, error) {
+	s.end()
+	return s.news, s.err
+}
 
 // maxAnswer bounds, in bytes, what a guest may answer.
 const maxAnswer = 9 << 20
