@@ -270,6 +270,7 @@ func TestNothingIsHiddenInAnIndex(t *testing.T) {
 // Whatever a session does, tricks and ordinary work in any order, git shows afterwards what is there.
 func TestLookTellsTheTruth(t *testing.T) {
 	t.Parallel()
+	deep := os.Getenv("CLAUDE_VM_TEST_DEEP") != ""
 	w := repositoryToLookAt(t, "sha1")
 	w.git("tag", "start")
 	w.write(".git/info/exclude", "# mine\n*.mine\n")
@@ -286,7 +287,11 @@ func TestLookTellsTheTruth(t *testing.T) {
 		update-index --index-version 4; update-index --split-index; update-index --no-split-index; pack-refs --all; commit-graph write --reachable; add -N .
 		config core.untrackedCache true; replace -f HEAD start; config feature.manyFiles true; checkout -- .`, "\n")
 	ordinary = strings.Split(strings.Join(ordinary, ";"), ";")
+	tries := 0
 	rapid.Check(t, func(rt *rapid.T) {
+		if tries++; tries > 30 && !deep { // each runs dozens of gits
+			return
+		}
 		_ = os.Remove(w.path(".git/index"))
 		_ = os.Remove(w.path(".git/config.worktree"))
 		w.write(".git/config", string(config))
