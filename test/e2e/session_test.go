@@ -83,6 +83,11 @@ func TestNothingSurvives(t *testing.T) {
 	if r := w.run(t, "", "shell", "ls ~/mark /etc/mark 2>&1 | grep -c 'No such file'"); r.out != "2\n" {
 		t.Errorf("marks of an earlier session are there: %q", r.out)
 	}
+	const stored = `cd /tmp && git init -q lfs && cd lfs && echo '*.bin filter=lfs diff=lfs merge=lfs -text' >.gitattributes &&
+		head -c 5000 /dev/zero >x.bin && git add . && git cat-file -p :x.bin | head -n 1; TERM=alacritty tput colors`
+	if r := w.run(t, "", "shell", stored); r.out != "version https://git-lfs.github.com/spec/v1\n256\n" {
+		t.Errorf("a large file is stored as %q", r.out)
+	}
 }
 
 // TestSessionIsAShellAway puts what a session promises into one VM: input and output byte for byte, arguments as they
