@@ -16,7 +16,10 @@ import (
 	"github.com/themouette/claude-vm/internal/config"
 	"github.com/themouette/claude-vm/internal/git"
 	"github.com/themouette/claude-vm/internal/guest"
+	"github.com/themouette/claude-vm/internal/mount"
+	"github.com/themouette/claude-vm/internal/paths"
 	"github.com/themouette/claude-vm/internal/proc"
+	"github.com/themouette/claude-vm/internal/project"
 	"github.com/themouette/claude-vm/internal/session"
 	"github.com/themouette/claude-vm/internal/trust"
 	"github.com/themouette/claude-vm/internal/ui"
@@ -61,6 +64,7 @@ func (g gitHome) Before(ctx context.Context, spec *session.Spec) error {
 	spec.Files = append(spec.Files, guest.File{Path: gitConfig, Mode: "644", Content: git.File(settings)})
 	spec.Command.Env = g.override(spec.Command.Env, all, id)
 	w.sayMissing(ctx, all)
+	w.sayBorrowed(spec.Mounts)
 	return nil
 }
 
@@ -169,6 +173,24 @@ func (w *Work) sayMissing(ctx context.Context, all []git.UserSetting) {
 	}
 	warn("the VM has no program for git's filter %s: what it commits of %s%s is not filtered",
 		ui.Sanitize(strings.Join(names, ", ")), ui.Sanitize(strings.Join(shown, ", ")), more)
+}
+
+// sayBorrowed names the folders of objects that the repository borrows from and that the guest does
+// not see: git there cannot read its own commits. They are not shared without a word, since a session
+// may have named another repository's.
+func (w *Work) sayBorrowed(mounts []mount.Mount) {
+	for _, dir := range append([]string{filepath.Join(w.Project.Root, ".git")}, w.Project.GitDirs...) {
+		for _, objects := range project.Borrowed(dir) {
+			seen := slices.ContainsFunc(mounts, func(m mount.Mount) bool {
+				return m.Host == m.Guest && paths.Within(m.Host, objects)
+			})
+			if !seen {
+				w.Host.UI.Warn("git in the VM does not see %s, where this repository has a part of its objects",
+					ui.Sanitize(objects))
+				w.Host.UI.Hint("share it with --mount %s", ui.Sanitize(objects+":"+objects+":ro"))
+			}
+		}
+	}
 }
 
 // signing returns the settings by which the guest signs as the host does. It is not told to sign

@@ -71,7 +71,19 @@ func (w *worktrees) names(rel string) []string {
 
 // pointer returns the .git file that the git directory of a linked worktree names.
 func (w *worktrees) pointer(rel string) string {
-	f, err := w.root.OpenFile(path.Join(rel, "gitdir"), os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	file := strings.TrimRight(readText(w.root, path.Join(rel, "gitdir")), "\r\n")
+	switch {
+	case filepath.Base(file) != ".git" || strings.ContainsRune(file, 0):
+		return ""
+	case filepath.IsAbs(file):
+		return filepath.Clean(file)
+	}
+	return filepath.Join(w.dir, rel, file)
+}
+
+// readText returns what is in a small file that a guest may have written, nothing if it is none.
+func readText(root *os.Root, rel string) string {
+	f, err := root.OpenFile(rel, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return ""
 	}
@@ -80,12 +92,29 @@ func (w *worktrees) pointer(rel string) string {
 		return ""
 	}
 	text, err := io.ReadAll(io.LimitReader(f, maxPointer))
-	file := strings.TrimRight(string(text), "\r\n")
-	switch {
-	case err != nil || filepath.Base(file) != ".git" || strings.ContainsRune(file, 0):
+	if err != nil {
 		return ""
-	case filepath.IsAbs(file):
-		return filepath.Clean(file)
 	}
-	return filepath.Join(w.dir, rel, file)
+	return string(text)
+}
+
+// Borrowed returns the folders of objects from which a git directory borrows (gitrepository-layout(5),
+// objects/info/alternates), as absolute paths. They need not be there.
+func Borrowed(gitDir string) (folders []string) {
+	root, err := os.OpenRoot(gitDir)
+	if err != nil {
+		return nil
+	}
+	defer root.Close()
+	for line := range strings.Lines(readText(root, "objects/info/alternates")) {
+		line = strings.TrimRight(line, "\r\n")
+		switch {
+		case line == "" || line[0] == '#' || strings.ContainsRune(line, 0):
+		case filepath.IsAbs(line):
+			folders = append(folders, filepath.Clean(line))
+		default:
+			folders = append(folders, filepath.Join(gitDir, "objects", line))
+		}
+	}
+	return folders
 }

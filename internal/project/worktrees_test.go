@@ -41,3 +41,16 @@ func TestWorktrees(t *testing.T) {
 		}
 	}
 }
+
+func TestBorrowed(t *testing.T) {
+	w := newWorld(t)
+	w.sh(`repo lib; git clone -q --shared lib p; echo '# a comment' >>p/.git/objects/info/alternates
+		echo ../../../more/objects >>p/.git/objects/info/alternates`)
+	want := []string{w.path("lib/.git/objects"), w.path("more/objects")}
+	if diff := cmp.Diff(want, project.Borrowed(w.path("p/.git"))); diff != "" {
+		t.Error(diff)
+	}
+	if got := project.Borrowed(w.path("lib/.git")); len(got) > 0 {
+		t.Error(got)
+	}
+}
