@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 GO ?= go
 
-.PHONY: help build check lint test test-quick test-vm demo bench image lima deps env docs release clean
+.PHONY: help build check lint test test-quick test-vm demo record bench image lima deps env docs release clean
 
 # The first target: make without one shows this.
 help: ## this list
@@ -52,6 +52,9 @@ test-vm: build lima ## the tests on real VMs
 
 demo: build lima ## a session with Claude on a sample project
 	@set -e; env=$$(scripts/env.sh); eval "$$env"; scripts/demo.sh
+
+record: build lima ## a recording of a session, docs/session.svg
+	@set -e; env=$$(scripts/env.sh); eval "$$env"; scripts/record.sh
 
 bench: build lima ## how fast sessions start here
 	@set -e; env=$$(scripts/env.sh); eval "$$env"; scripts/bench.sh
