@@ -12,9 +12,9 @@ export CLAUDE_VM_TEST_REAL=1
 quick() {
 	local packages
 	mapfile -t packages < <("$go" list ./... | grep -v '/test/e2e$')
-	"$go" test -timeout 30m -p 1 -skip '^TestDeathAtEachStep$' "${packages[@]}"
+	"$go" test -timeout 45m -p 1 -skip '^TestDeathAtEachStep$' "${packages[@]}"
 	# This one is asked for its table: at which steps claude-vm was killed, with what, and whether anything stayed.
-	"$go" test -v -timeout 30m -run '^TestDeathAtEachStep$' ./internal/cli | grep -Ev '^ *(=== |--- PASS)'
+	"$go" test -v -timeout 45m -run '^TestDeathAtEachStep$' ./internal/cli | grep -Ev '^ *(=== |--- PASS)'
 }
 
 vm() {
