@@ -58,11 +58,11 @@ func newPsCommand(s *shared) *cobra.Command {
 func runPs(ctx context.Context, h launch.Host, opts psOptions) error {
 	h.Tidy(ctx)
 	store := h.Look()
-	sessions, err := h.Look().Alive(instance.Session)
+	sessions, err := store.Alive(instance.Session)
 	if err != nil {
 		return err
 	}
-	spares, err := h.Look().Alive(instance.Spare)
+	spares, err := store.Alive(instance.Spare)
 	if err != nil {
 		return err
 	}

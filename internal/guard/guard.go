@@ -461,16 +461,7 @@ func (s Store) read(name string) (n notes, err error) {
 
 // tidy removes what those have left who died before there were notes, or after them.
 func (s Store) tidy() error {
-	locks, err := s.locks()
-	failures := []error{err}
-	for _, name := range locks {
-		if _, err := os.Lstat(s.file(strings.TrimPrefix(name, lockPrefix))); !state.Gone(err) {
-			continue
-		}
-		if lock, err := s.Locks.TryLock(name, state.Exclusive); err == nil {
-			lock.Remove()
-		}
-	}
+	failures := []error{s.Locks.Forget(lockPrefix, s.file)}
 	watched, err := s.names(vmsEnd)
 	copied, unread := s.names(copiesEnd)
 	failures = append(failures, err, unread)

@@ -86,12 +86,7 @@ func unsure(user []Setting) bool {
 // indexMark changes whenever an index does, or the files that hold the rest of it.
 func (s *scanner) indexMark(dir string, info fs.FileInfo) string {
 	text := mark(info)
-	names := s.listing(dir)
-	slices.Sort(names)
-	for _, name := range names {
-		if !strings.HasPrefix(name, sharedName) {
-			continue
-		}
+	for _, name := range s.sharedIndexes(dir) {
 		if info, err := s.root.Lstat(path.Join(dir, name)); err == nil {
 			text += " " + name + " " + mark(info)
 		}
@@ -99,15 +94,17 @@ func (s *scanner) indexMark(dir string, info fs.FileInfo) string {
 	return text
 }
 
+// sharedIndexes returns the files that hold the rest of a split index.
+func (s *scanner) sharedIndexes(dir string) []string {
+	names := slices.DeleteFunc(s.listing(dir), func(name string) bool { return !strings.HasPrefix(name, sharedName) })
+	slices.Sort(names)
+	return names
+}
+
 // copyIndex keeps an index as it is beside the notes, and returns the name there, or nothing if
 // that did not work. Nobody looks at what is in it before a session has changed it.
 func (s *scanner) copyIndex(dir string) string {
-	names := []string{indexName}
-	for _, name := range s.listing(dir) {
-		if strings.HasPrefix(name, sharedName) {
-			names = append(names, name)
-		}
-	}
+	names := append([]string{indexName}, s.sharedIndexes(dir)...)
 	to := strings.ToLower(rand.Text()[:12])
 	for _, name := range names {
 		n, err := s.copyFile(path.Join(dir, name), filepath.Join(s.copies, to, name))

@@ -73,6 +73,9 @@ func (k talks) notesDir() string {
 	return filepath.Join(string(k.state), "state", "conversations")
 }
 
+// noteFile is the note of a session.
+func (k talks) noteFile(name string) string { return filepath.Join(k.notesDir(), name+".json") }
+
 const (
 	// talkLock is what the locks begin with that say which sessions may still write to
 	// conversations.
@@ -123,7 +126,7 @@ func (c *conversations) Before(ctx context.Context, _ *session.Spec) error {
 	if err != nil {
 		return err
 	}
-	c.note = filepath.Join(c.talks.notesDir(), name+".json")
+	c.note = c.talks.noteFile(name)
 	if err = state.WriteJSON(c.note, c.carrier); err != nil {
 		owner.Remove()
 		return err
@@ -304,14 +307,5 @@ func (k talks) recover(ctx context.Context) {
 
 // forget removes the locks of those who were killed before they had a note, or after it.
 func (k talks) forget() {
-	locks, _ := k.state.Locks()
-	for _, name := range locks {
-		session, ok := strings.CutPrefix(name, talkLock)
-		if _, err := os.Lstat(filepath.Join(k.notesDir(), session+".json")); !ok || !state.Gone(err) {
-			continue
-		}
-		if lock, err := k.state.TryLock(name, state.Exclusive); err == nil {
-			lock.Remove()
-		}
-	}
+	_ = k.state.Forget(talkLock, k.noteFile)
 }

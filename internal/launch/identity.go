@@ -83,10 +83,7 @@ func (h Host) gitFiles(all []git.UserSetting) (files []guest.File, template bool
 		{"commit.template", "", gitTemplate},
 	} {
 		path, named := git.Last(user, file.key)
-		if rest, ok := strings.CutPrefix(path, "~/"); ok {
-			path = filepath.Join(h.Home, rest)
-		}
-		if !named {
+		if path = fromHome(h.Home, path); !named {
 			path = file.usual
 		}
 		if path == "" {
@@ -235,10 +232,7 @@ func sshKey(configured, home string) (string, error) {
 	case strings.HasPrefix(configured, "key::"), strings.HasPrefix(configured, "ssh-"):
 		return configured, nil
 	}
-	path := configured
-	if rest, ok := strings.CutPrefix(path, "~/"); ok {
-		path = filepath.Join(home, rest)
-	}
+	path := fromHome(home, configured)
 	if filepath.Ext(path) != ".pub" {
 		path += ".pub"
 	}

@@ -111,13 +111,18 @@ func (h Host) input(req Request, file string) config.Input {
 
 // Path returns a path of the command line as an absolute one.
 func (h Host) Path(path string) string {
-	if rest, ok := strings.CutPrefix(path, "~/"); ok {
-		return filepath.Join(h.Home, rest)
-	}
-	if filepath.IsAbs(path) {
+	if path = fromHome(h.Home, path); filepath.IsAbs(path) {
 		return path
 	}
 	return filepath.Join(h.Dir, path)
+}
+
+// fromHome returns a path with the home folder in the place of ~.
+func fromHome(home, path string) string {
+	if rest, ok := strings.CutPrefix(path, "~/"); ok {
+		return filepath.Join(home, rest)
+	}
+	return path
 }
 
 // Review looks at what the project asks of the host.

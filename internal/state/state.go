@@ -174,6 +174,25 @@ func (d Dir) Locks() ([]string, error) {
 	return names, nil
 }
 
+// Forget removes the locks whose names begin with a prefix and that nobody holds, where the file is
+// gone that belongs to the rest of the name.
+func (d Dir) Forget(prefix string, file func(rest string) string) error {
+	locks, err := d.Locks()
+	for _, name := range locks {
+		rest, ok := strings.CutPrefix(name, prefix)
+		if !ok {
+			continue
+		}
+		if _, err := os.Lstat(file(rest)); !Gone(err) {
+			continue
+		}
+		if lock, err := d.TryLock(name, Exclusive); err == nil {
+			lock.Remove()
+		}
+	}
+	return err
+}
+
 // Lock waits for the lock of a name.
 func (d Dir) Lock(ctx context.Context, name string, mode Mode) (*Lock, error) {
 	const retry = 50 * time.Millisecond
